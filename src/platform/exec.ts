@@ -1,0 +1,106 @@
+import type { ResultPromise } from 'execa'
+import { AgentError } from '../core/errors.ts'
+
+/** One run of a host tool. Secrets never go here as arguments: give them by `input` or a 0600 file. */
+export interface Command {
+  readonly file: string
+  readonly args: readonly string[]
+  /** Debian package that provides `file`, for the error text. */
+  readonly package?: string
+  /** Written to stdin, which is otherwise /dev/null. */
+  readonly input?: string | Uint8Array
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+  /** Exit codes that are results rather than errors (0 always is). */
+  readonly okCodes?: readonly number[]
+  /** Cap per stream; more output ends the command with COMMAND_FAILED. */
+  readonly maxOutputBytes?: number
+}
+
+export interface CommandResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const KILL_GRACE_MS = 2_000
+const STDERR_TAIL = 600
+
+/**
+ * Runs a host tool without a shell, in its own process group, with LC_ALL=C. At the deadline or when `signal` fires the whole group gets
+ * TERM and 2 s later KILL. Errors: COMMAND_MISSING, COMMAND_FAILED (exit code and end of stderr), DEADLINE_EXCEEDED, CANCELLED.
+ */
+export async function run(command: Command, signal?: AbortSignal): Promise<CommandResult> {
+  // execa is loaded at the first use: an idle agent runs no tool, and start-up time counts.
+  const { execa } = await import('execa')
+  signal?.throwIfAborted()
+  const child = execa(command.file, [...command.args], {
+    detached: true,
+    cleanup: false,
+    reject: false,
+    stripFinalNewline: false,
+    maxBuffer: command.maxOutputBytes ?? 16 * 1024 * 1024,
+    env: { LC_ALL: 'C', ...command.env },
+    ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
+    ...(command.input === undefined ? { stdin: 'ignore' as const } : { input: command.input }),
+  })
+  const outcome = await superviseGroup(child, command.timeoutMs, signal)
+  const { result } = outcome
+  const name = command.file.split('/').at(-1)
+  if (result.code === 'ENOENT') {
+    const hint = command.package ? `; install the Debian package ${command.package}` : ''
+    throw new AgentError('COMMAND_MISSING', `${name} is not installed${hint}`)
+  }
+  if (outcome.ended === 'deadline') {
+    throw new AgentError('DEADLINE_EXCEEDED', `${name} did not finish within ${command.timeoutMs / 1000} s and was killed`)
+  }
+  if (outcome.ended === 'aborted') throw new AgentError('CANCELLED', `${name} was cancelled`)
+  const stderr = String(result.stderr ?? '')
+  if (result.isMaxBuffer) throw new AgentError('COMMAND_FAILED', `${name} printed more than the agent accepts`)
+  if (result.exitCode === undefined) {
+    throw new AgentError('COMMAND_FAILED', `${name} was ended by ${result.signal ?? 'an unknown cause'}: ${tail(stderr)}`)
+  }
+  if (result.exitCode !== 0 && !command.okCodes?.includes(result.exitCode)) {
+    throw new AgentError('COMMAND_FAILED', `${name} ended with exit code ${result.exitCode}: ${tail(stderr)}`, {
+      details: { command: String(name), exitCode: String(result.exitCode) },
+    })
+  }
+  return { exitCode: result.exitCode, stdout: String(result.stdout ?? ''), stderr }
+}
+
+async function superviseGroup(child: ResultPromise, timeoutMs: number, signal: AbortSignal | undefined) {
+  let ended: 'self' | 'deadline' | 'aborted' = 'self'
+  let killTimer: NodeJS.Timeout | undefined
+  const stop = (why: 'deadline' | 'aborted') => {
+    ended = why
+    signalGroup(child.pid, 'SIGTERM')
+    killTimer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), KILL_GRACE_MS)
+  }
+  const deadline = setTimeout(() => stop('deadline'), timeoutMs)
+  const onAbort = () => stop('aborted')
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    return { result: await child, ended }
+  } finally {
+    clearTimeout(deadline)
+    clearTimeout(killTimer)
+    signal?.removeEventListener('abort', onAbort)
+    // Grandchildren may still hold on after the leader is gone.
+    if (ended !== 'self') signalGroup(child.pid, 'SIGKILL')
+  }
+}
+
+function signalGroup(pid: number | undefined, name: NodeJS.Signals): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+function tail(stderr: string): string {
+  const text = stderr.trim().replace(/\s+/g, ' ')
+  return text.length > STDERR_TAIL ? `...${text.slice(-STDERR_TAIL)}` : text || '(no message)'
+}
