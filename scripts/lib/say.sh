@@ -1,0 +1,22 @@
+# shellcheck shell=bash
+# Messages of every script: progress and errors go to stderr, so that stdout stays free for results.
+# Source it after setting SCRIPT to the script's name.
+
+: "${SCRIPT:=$(basename "$0")}"
+
+# say TEXT… : one progress line.
+say() { printf '%s: %s\n' "$SCRIPT" "$*" >&2; }
+
+# die TEXT… : an error line, then exit 1. The text says what to do about it.
+die() {
+  printf '%s: error: %s\n' "$SCRIPT" "$*" >&2
+  exit 1
+}
+
+# need_root WHY : namespaces, mounts and packages all need it.
+need_root() {
+  [[ $(id -u) -eq 0 ]] || die "must run as root ($1); use: sudo $0"
+}
+
+# booted_with_systemd : true when PID 1 is systemd (the test that sd_booted(3) documents).
+booted_with_systemd() { [[ -d /run/systemd/system ]]; }
