@@ -15,7 +15,12 @@ const upward = layers.flatMap((layer, depth) =>
     layers
       .slice(0, depth)
       .flat()
-      .map((to) => ({ name: `${from}-not-to-${to}`, severity: 'error', from: { path: path(from) }, to: { path: path(to) } })),
+      .map((to) => ({
+        name: `${from}-not-to-${to}`,
+        severity: 'error',
+        from: { path: path(from) },
+        to: { path: path(to) },
+      })),
   ),
 )
 const door = (name, modules, allowed) => ({
@@ -31,7 +36,12 @@ module.exports = {
     { name: 'core-imports-nothing', severity: 'error', from: { path: '^src/core/' }, to: { pathNot: '^src/core/' } },
     { name: 'no-circular', severity: 'error', from: { path: '^src/' }, to: { circular: true } },
     { name: 'src-not-to-test', severity: 'error', from: { path: '^src/' }, to: { path: '^(test|scripts)/' } },
-    { name: 'backends-are-independent', severity: 'error', from: { path: '^src/storage/backends/([^/]+)$' }, to: { path: '^src/storage/backends/', pathNot: '^src/storage/backends/$1$' } },
+    {
+      name: 'backends-are-independent',
+      severity: 'error',
+      from: { path: '^src/storage/backends/([^/]+)$' },
+      to: { path: '^src/storage/backends/', pathNot: '^src/storage/backends/$1$' },
+    },
     door('execa-door', 'execa', '^src/platform/'),
     door('undici-door', 'undici', '^src/platform/'),
     door('grpc-door', '@grpc|grpc-health-check', '^src/grpc/'),
@@ -42,6 +52,9 @@ module.exports = {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { extensions: ['.ts', '.js', '.mjs', '.cjs', '.json'], conditionNames: ['import', 'node', 'default'] },
+    enhancedResolveOptions: {
+      extensions: ['.ts', '.js', '.mjs', '.cjs', '.json'],
+      conditionNames: ['import', 'node', 'default'],
+    },
   },
 }

@@ -2,7 +2,9 @@ import tseslint from 'typescript-eslint'
 
 // Type-aware correctness only; prettier owns the layout, dependency-cruiser the import directions.
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'src/libvirt/wire/', 'src/grpc/gen/', '*.config.js', '.dependency-cruiser.cjs'] },
+  {
+    ignores: ['dist/', 'node_modules/', 'src/libvirt/wire/', 'src/grpc/gen/', '*.config.js', '.dependency-cruiser.cjs'],
+  },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.base],

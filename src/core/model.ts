@@ -188,13 +188,7 @@ export interface VmInfo {
 }
 
 /** EventType of the contract (root numbering), those the agent emits. */
-export type NodeEventType =
-  | 'VM_STARTED'
-  | 'VM_STOPPED'
-  | 'VM_PAUSED'
-  | 'VM_RESUMED'
-  | 'VM_CRASHED'
-  | 'VM_REBOOTED'
+export type NodeEventType = 'VM_STARTED' | 'VM_STOPPED' | 'VM_PAUSED' | 'VM_RESUMED' | 'VM_CRASHED' | 'VM_REBOOTED'
 
 export interface NodeEvent {
   /** Increasing within one run of the agent. */

@@ -1,4 +1,3 @@
-import type { ResultPromise } from 'execa'
 import { AgentError } from '../core/errors.ts'
 
 /** One run of a host tool. Secrets never go here as arguments: give them by `input` or a 0600 file. */
@@ -45,21 +44,28 @@ export async function run(command: Command, signal?: AbortSignal): Promise<Comma
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.input === undefined ? { stdin: 'ignore' as const } : { input: command.input }),
   })
-  const outcome = await superviseGroup(child, command.timeoutMs, signal)
-  const { result } = outcome
+  const ended = superviseGroup(child.pid, command.timeoutMs, signal)
+  const result = await child
+  const why = ended.settle()
   const name = command.file.split('/').at(-1)
   if (result.code === 'ENOENT') {
     const hint = command.package ? `; install the Debian package ${command.package}` : ''
     throw new AgentError('COMMAND_MISSING', `${name} is not installed${hint}`)
   }
-  if (outcome.ended === 'deadline') {
-    throw new AgentError('DEADLINE_EXCEEDED', `${name} did not finish within ${command.timeoutMs / 1000} s and was killed`)
+  if (why === 'deadline') {
+    throw new AgentError(
+      'DEADLINE_EXCEEDED',
+      `${name} did not finish within ${command.timeoutMs / 1000} s and was killed`,
+    )
   }
-  if (outcome.ended === 'aborted') throw new AgentError('CANCELLED', `${name} was cancelled`)
+  if (why === 'aborted') throw new AgentError('CANCELLED', `${name} was cancelled`)
   const stderr = String(result.stderr ?? '')
   if (result.isMaxBuffer) throw new AgentError('COMMAND_FAILED', `${name} printed more than the agent accepts`)
   if (result.exitCode === undefined) {
-    throw new AgentError('COMMAND_FAILED', `${name} was ended by ${result.signal ?? 'an unknown cause'}: ${tail(stderr)}`)
+    throw new AgentError(
+      'COMMAND_FAILED',
+      `${name} was ended by ${result.signal ?? 'an unknown cause'}: ${tail(stderr)}`,
+    )
   }
   if (result.exitCode !== 0 && !command.okCodes?.includes(result.exitCode)) {
     throw new AgentError('COMMAND_FAILED', `${name} ended with exit code ${result.exitCode}: ${tail(stderr)}`, {
@@ -69,25 +75,34 @@ export async function run(command: Command, signal?: AbortSignal): Promise<Comma
   return { exitCode: result.exitCode, stdout: String(result.stdout ?? ''), stderr }
 }
 
-async function superviseGroup(child: ResultPromise, timeoutMs: number, signal: AbortSignal | undefined) {
-  let ended: 'self' | 'deadline' | 'aborted' = 'self'
+type End = 'self' | 'deadline' | 'aborted'
+
+// Watches a running process group until `settle` is called, which tells why it ended.
+function superviseGroup(
+  pid: number | undefined,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): { settle(): End } {
+  let why: End = 'self'
   let killTimer: NodeJS.Timeout | undefined
-  const stop = (why: 'deadline' | 'aborted') => {
-    ended = why
-    signalGroup(child.pid, 'SIGTERM')
-    killTimer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), KILL_GRACE_MS)
+  const stop = (reason: End) => {
+    if (why !== 'self') return
+    why = reason
+    signalGroup(pid, 'SIGTERM')
+    killTimer = setTimeout(() => signalGroup(pid, 'SIGKILL'), KILL_GRACE_MS)
   }
   const deadline = setTimeout(() => stop('deadline'), timeoutMs)
   const onAbort = () => stop('aborted')
   signal?.addEventListener('abort', onAbort, { once: true })
-  try {
-    return { result: await child, ended }
-  } finally {
-    clearTimeout(deadline)
-    clearTimeout(killTimer)
-    signal?.removeEventListener('abort', onAbort)
-    // Grandchildren may still hold on after the leader is gone.
-    if (ended !== 'self') signalGroup(child.pid, 'SIGKILL')
+  return {
+    settle() {
+      clearTimeout(deadline)
+      clearTimeout(killTimer)
+      signal?.removeEventListener('abort', onAbort)
+      // Grandchildren may still hold on after the leader is gone.
+      if (why !== 'self') signalGroup(pid, 'SIGKILL')
+      return why
+    },
   }
 }
 

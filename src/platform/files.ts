@@ -80,7 +80,10 @@ export function isInside(outer: string, inner: string): boolean {
 /** An absolute, normalised path from configuration or a request; INVALID_PATH naming `field` otherwise. */
 export function parseAbsolutePath(text: string, field: string): string {
   if (!path.isAbsolute(text) || hasControl(text) || text.split('/').includes('..') || Buffer.byteLength(text) > 4095) {
-    throw new AgentError('INVALID_PATH', `${field}: ${quote(text)} is not an absolute path without "..", control characters`)
+    throw new AgentError(
+      'INVALID_PATH',
+      `${field}: ${quote(text)} is not an absolute path without "..", control characters`,
+    )
   }
   return path.normalize(text).replace(/(.)\/+$/, '$1')
 }

@@ -4,7 +4,18 @@ import type { Logger } from '../core/context.ts'
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
 
 /** Keys whose values never reach a log line, at any of the usual depths. */
-const SECRET_KEYS = ['userData', 'metaData', 'networkConfig', 'vendorData', 'password', 'chapPassword', 'token', 'authorization', 'key', 'secret']
+const SECRET_KEYS = [
+  'userData',
+  'metaData',
+  'networkConfig',
+  'vendorData',
+  'password',
+  'chapPassword',
+  'token',
+  'authorization',
+  'key',
+  'secret',
+]
 
 /** JSON lines on stdout (journald keeps them); secret keys are replaced by `[secret]`. */
 export function createLogger(level: LogLevel): Logger {

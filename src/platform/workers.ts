@@ -15,7 +15,8 @@ export interface WorkerCall {
 }
 
 type ToWorker = { id: number; method: string; params: unknown } | { cancel: number }
-type FromWorker = { id: number; value: unknown } | { id: number; error: ErrorRecord } | { id: number; event: unknown } | { ready: true }
+type FromWorker =
+  { id: number; value: unknown } | { id: number; error: ErrorRecord } | { id: number; event: unknown } | { ready: true }
 
 /** How long a worker may take to leave after SIGKILL before it counts as stuck in the kernel. */
 const STUCK_AFTER_MS = 2_000
@@ -71,13 +72,19 @@ export class WorkerProcess {
   async call<T>(method: string, params: unknown, options: CallOptions): Promise<T> {
     options.signal.throwIfAborted()
     if (this.#closed) throw new AgentError('SHUTTING_DOWN', `the ${this.#name} worker is closed`)
-    if (this.#stuck > 0) throw new AgentError('WORKER_STUCK', `a helper of ${this.#name} hangs in the kernel on a dead file system`)
+    if (this.#stuck > 0)
+      throw new AgentError('WORKER_STUCK', `a helper of ${this.#name} hangs in the kernel on a dead file system`)
     const child = this.#child ?? this.#start()
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     this.#pending.set(id, { resolve, reject, onEvent: options.onEvent as Pending['onEvent'] })
     const timer = setTimeout(() => {
-      reject(new AgentError('DEADLINE_EXCEEDED', `${this.#name}: ${method} did not answer within ${options.timeoutMs / 1000} s`))
+      reject(
+        new AgentError(
+          'DEADLINE_EXCEEDED',
+          `${this.#name}: ${method} did not answer within ${options.timeoutMs / 1000} s`,
+        ),
+      )
       if (options.onTimeout === 'cancel') send(child, { cancel: id })
       else this.#kill(child, 'deadline passed')
     }, options.timeoutMs)
@@ -147,7 +154,9 @@ export class WorkerProcess {
   #kill(child: ChildProcess, why: string): void {
     if (this.#child === child) this.#child = undefined
     this.#log.warn({ why, pid: child.pid }, 'killing worker')
-    this.#failAll(new AgentError('WORKER_DIED', `the ${this.#name} worker was killed because another of its calls hung`))
+    this.#failAll(
+      new AgentError('WORKER_DIED', `the ${this.#name} worker was killed because another of its calls hung`),
+    )
     child.kill('SIGKILL')
     if (child.exitCode !== null || child.signalCode !== null) return
     const stuckTimer = setTimeout(() => {

@@ -1,0 +1,273 @@
+import { randomUUID } from 'node:crypto'
+import type { Logger, Progress } from '../core/context.ts'
+import { AgentError, errorText, fromErrorRecord, toErrorRecord } from '../core/errors.ts'
+import { abortable, KeyedLock } from '../core/keyed-lock.ts'
+import { delay } from '../platform/clock.ts'
+import type { StateCollection } from '../platform/state-store.ts'
+import { isFinal, type OperationContext, type OperationHandler, type OperationRecord } from './operation.ts'
+
+/** Options of a new operation. */
+export interface StartOptions {
+  readonly id?: string
+  readonly subject: string
+  readonly dedupeKey?: string
+  /** Names of resources no other operation may hold meanwhile, such as `vm:<id>`. */
+  readonly locks?: readonly string[]
+}
+
+type AnyHandler = OperationHandler<unknown, unknown, unknown>
+type Listener = (record: OperationRecord) => void
+
+interface Live {
+  record: OperationRecord
+  readonly controller: AbortController
+  readonly listeners: Set<Listener>
+  done: Promise<void>
+}
+
+/** Finished operations that are kept for callers who ask late. */
+const HISTORY_LIMIT = 500
+
+/**
+ * Runs, persists, cancels and recovers long work. Callers that hang up do not cancel it; a cancelled operation keeps its locks until its handler has
+ * really ended.
+ */
+export class OperationManager {
+  readonly #store: StateCollection<OperationRecord>
+  readonly #log: Logger
+  readonly #locks: KeyedLock
+  readonly #handlers = new Map<string, AnyHandler>()
+  readonly #live = new Map<string, Live>()
+  readonly #finished = new Map<string, OperationRecord>()
+  #stopping = false
+
+  constructor(store: StateCollection<OperationRecord>, locks: KeyedLock, log: Logger) {
+    this.#store = store
+    this.#locks = locks
+    this.#log = log
+  }
+
+  /** Makes a kind of work known. Before `recover`. */
+  register<P, R, J>(handler: OperationHandler<P, R, J>): void {
+    this.#handlers.set(handler.kind, handler as unknown as AnyHandler)
+  }
+
+  /** Loads the history and takes up what an earlier process left: runs it again, or rolls it back. Resolves when rollbacks are through. */
+  async recover(): Promise<void> {
+    const rollbacks: Promise<void>[] = []
+    for (const [, record] of await this.#store.entries()) {
+      if (isFinal(record.state)) {
+        this.#remember(record)
+        continue
+      }
+      const handler = this.#handlers.get(record.kind)
+      if (handler === undefined) {
+        this.#log.error({ operation: record.id, kind: record.kind }, 'no handler for an interrupted operation')
+        continue
+      }
+      const resume = handler.onRestart === 'resume'
+      this.#log.info(
+        { operation: record.id, kind: record.kind, subject: record.subject },
+        resume ? 'resuming' : 'rolling back',
+      )
+      const live = this.#launch(record, handler, resume ? 'run' : 'rollback')
+      if (!resume) rollbacks.push(live.done)
+    }
+    await Promise.all(rollbacks)
+  }
+
+  /** Begins an operation, or returns the running one with the same `dedupeKey`; it is persisted when this resolves. */
+  async start<P>(kind: string, params: P, options: StartOptions): Promise<OperationRecord> {
+    if (this.#stopping) throw new AgentError('SHUTTING_DOWN', 'the agent is stopping and takes no new work')
+    const handler = this.#handlers.get(kind)
+    if (handler === undefined) throw new AgentError('INTERNAL', `no handler for operations of kind ${kind}`)
+    const twin = options.dedupeKey === undefined ? undefined : this.#findLive(options.dedupeKey)
+    if (twin !== undefined) return twin.record
+    const id = options.id ?? randomUUID()
+    const known = this.get(id)
+    if (known !== undefined) return known
+    const record: OperationRecord = {
+      id,
+      kind,
+      subject: options.subject,
+      ...(options.dedupeKey === undefined ? {} : { dedupeKey: options.dedupeKey }),
+      locks: options.locks ?? [],
+      params,
+      state: 'pending',
+      createdAt: Date.now(),
+    }
+    const saved = this.#store.put(id, record)
+    const live = this.#launch(record, handler, 'run', saved)
+    await saved
+    return live.record
+  }
+
+  /** The record of an operation, live or finished. */
+  get(id: string): OperationRecord | undefined {
+    return this.#live.get(id)?.record ?? this.#finished.get(id)
+  }
+
+  /** All known records of a kind (or of all kinds), oldest first. */
+  list(kind?: string): OperationRecord[] {
+    const all = [...this.#finished.values(), ...[...this.#live.values()].map((live) => live.record)]
+    return all.filter((record) => kind === undefined || record.kind === kind).sort((a, b) => a.createdAt - b.createdAt)
+  }
+
+  /** Waits for the end; returns the final record. Aborting `signal` ends the waiting, not the work. Error: JOB_NOT_FOUND. */
+  async wait(id: string, signal: AbortSignal): Promise<OperationRecord> {
+    const live = this.#live.get(id)
+    if (live !== undefined) await abortable(live.done, signal)
+    const record = this.get(id)
+    if (record === undefined) throw new AgentError('JOB_NOT_FOUND', `job ${id} is unknown`)
+    if (!isFinal(record.state))
+      throw new AgentError(
+        'SHUTTING_DOWN',
+        `job ${id} was interrupted by the stop of the agent; it goes on after its restart`,
+      )
+    return record
+  }
+
+  /** Waits for the end and returns the result; throws the error the operation ended with. */
+  async result<R>(id: string, signal: AbortSignal): Promise<R> {
+    const record = await this.wait(id, signal)
+    if (record.error !== undefined) throw fromErrorRecord(record.error)
+    return record.result as R
+  }
+
+  /** Calls `listener` at every change until it is final; returns the function that stops it. */
+  watch(id: string, listener: Listener): () => void {
+    const live = this.#live.get(id)
+    live?.listeners.add(listener)
+    return () => live?.listeners.delete(listener)
+  }
+
+  /** Asks an operation to end and waits until it has. Errors: JOB_NOT_FOUND, JOB_FINISHED. */
+  async cancel(id: string, signal: AbortSignal): Promise<OperationRecord> {
+    const live = this.#live.get(id)
+    if (live === undefined) {
+      const record = this.#finished.get(id)
+      if (record === undefined) throw new AgentError('JOB_NOT_FOUND', `job ${id} is unknown`)
+      throw new AgentError('JOB_FINISHED', `job ${id} has ended (${record.state}) and cannot be cancelled`)
+    }
+    live.controller.abort(new AgentError('CANCELLED', `job ${id} was cancelled`))
+    return await this.wait(id, signal)
+  }
+
+  /** Takes no new work, gives `finish` operations `graceMs` to end, interrupts the rest; what is not through is taken up at the next start. */
+  async shutdown(graceMs: number): Promise<void> {
+    this.#stopping = true
+    const finishing: Promise<void>[] = []
+    for (const live of this.#live.values()) {
+      if (this.#handlers.get(live.record.kind)?.onShutdown === 'finish') finishing.push(live.done)
+      else live.controller.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+    }
+    const graceOver = new AbortController()
+    await Promise.race([Promise.all(finishing), delay(graceMs, graceOver.signal)]).finally(() => graceOver.abort())
+    const rest = [...this.#live.values()]
+    for (const live of rest) live.controller.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+    await Promise.race([Promise.all(rest.map((live) => live.done)), delay(2_000, new AbortController().signal)])
+  }
+
+  #findLive(dedupeKey: string): Live | undefined {
+    for (const live of this.#live.values()) {
+      if (live.record.dedupeKey === dedupeKey && !live.controller.signal.aborted) return live
+    }
+    return undefined
+  }
+
+  #launch(
+    record: OperationRecord,
+    handler: AnyHandler,
+    mode: 'run' | 'rollback',
+    saved: Promise<void> = Promise.resolve(),
+  ): Live {
+    const live: Live = { record, controller: new AbortController(), listeners: new Set(), done: Promise.resolve() }
+    this.#live.set(record.id, live)
+    live.done = saved
+      .then(() => this.#execute(live, handler, mode))
+      .catch((error: unknown) =>
+        this.#log.error({ operation: record.id, err: errorText(error) }, 'operation could not be recorded'),
+      )
+      .finally(() => this.#live.delete(record.id))
+    return live
+  }
+
+  async #execute(live: Live, handler: AnyHandler, mode: 'run' | 'rollback'): Promise<void> {
+    const { signal } = live.controller
+    let end: Partial<OperationRecord>
+    try {
+      end = await this.#locks.runAll(live.record.locks, signal, async () => {
+        if (live.record.state !== 'running') await this.#update(live, { state: 'running', startedAt: Date.now() })
+        const ctx = this.#context(live)
+        if (mode === 'rollback') {
+          await handler.rollback?.(live.record.params, ctx)
+          return {
+            state: 'failed' as const,
+            error: toErrorRecord(
+              new AgentError(
+                'ABORTED_BY_RESTART',
+                `${live.record.subject}: interrupted by a restart of the agent and undone`,
+              ),
+            ),
+          }
+        }
+        return { state: 'completed' as const, result: await handler.run(live.record.params, ctx) }
+      })
+    } catch (error) {
+      // Interrupted by shutdown: the persisted record stays `running`, and the next start takes it up.
+      if (signal.aborted && signal.reason instanceof AgentError && signal.reason.reason === 'SHUTTING_DOWN') return
+      end = { state: signal.aborted ? 'cancelled' : 'failed', error: toErrorRecord(error) }
+    }
+    await this.#update(live, { ...end, finishedAt: Date.now() })
+    this.#remember(live.record)
+    this.#log.info(
+      {
+        operation: live.record.id,
+        kind: live.record.kind,
+        subject: live.record.subject,
+        state: live.record.state,
+        err: live.record.error?.message,
+      },
+      'operation ended',
+    )
+    await this.#prune()
+  }
+
+  #context(live: Live): OperationContext<unknown> {
+    return {
+      id: live.record.id,
+      signal: live.controller.signal,
+      log: this.#log.child({ operation: live.record.id }),
+      journal: live.record.journal,
+      progress: (progress: Progress) => this.#publish(live, { ...live.record, progress }),
+      save: (journal) => this.#update(live, { journal }),
+    }
+  }
+
+  async #update(live: Live, change: Partial<OperationRecord>): Promise<void> {
+    const next = { ...live.record, ...change }
+    await this.#store.put(next.id, next)
+    this.#publish(live, { ...live.record, ...change })
+  }
+
+  #publish(live: Live, record: OperationRecord): void {
+    live.record = record
+    for (const listener of live.listeners) listener(record)
+  }
+
+  #remember(record: OperationRecord): void {
+    this.#finished.set(record.id, record)
+  }
+
+  async #prune(): Promise<void> {
+    const surplus = this.#finished.size - HISTORY_LIMIT
+    if (surplus <= 0) return
+    const oldest = [...this.#finished.values()]
+      .sort((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0))
+      .slice(0, surplus)
+    for (const record of oldest) {
+      this.#finished.delete(record.id)
+      await this.#store.delete(record.id)
+    }
+  }
+}
