@@ -5,17 +5,13 @@ import type { AgentError } from './errors.ts'
  * Words of tools and kernels ("File exists") reach us through causes, so they are replaced at the border, not trusted.
  */
 const TRIGGER_WORDS: readonly (readonly [RegExp, string])[] = [
-  [/\bVM not found\b/gi, 'VM is missing'],
-  [/\bdomain not found\b/gi, 'domain is missing'],
   [/nodomain/gi, 'no-domain'],
-  [/\bnot found\b/gi, 'missing'],
-  [/NotFound/g, 'Missing'],
-  [/\balready\b/gi, 'now'],
+  [/not found/gi, 'missing'],
+  [/notfound/gi, 'Missing'],
   [/already/gi, 'now'],
-  [/\bdoes not exist\b/gi, 'is missing'],
-  [/\bexists\b/gi, 'is present'],
-  [/exists/gi, 'is-present'],
-  [/\bno mount path\b/gi, 'mount path missing'],
+  [/does not exist\b/gi, 'is missing'],
+  [/exists/gi, 'is present'],
+  [/no mount path/gi, 'mount path missing'],
   [/failed_precondition/gi, 'precondition'],
 ]
 

@@ -1,4 +1,4 @@
-import { AgentError } from '../core/errors.ts'
+import { AgentError, toAgentError } from '../core/errors.ts'
 
 /** One run of a host tool. Secrets never go here as arguments: give them by `input` or a 0600 file. */
 export interface Command {
@@ -33,7 +33,7 @@ const STDERR_TAIL = 600
 export async function run(command: Command, signal?: AbortSignal): Promise<CommandResult> {
   // execa is loaded at the first use: an idle agent runs no tool, and start-up time counts.
   const { execa } = await import('execa')
-  signal?.throwIfAborted()
+  if (signal?.aborted) throw toAgentError(signal.reason)
   const child = execa(command.file, [...command.args], {
     detached: true,
     cleanup: false,
@@ -58,7 +58,7 @@ export async function run(command: Command, signal?: AbortSignal): Promise<Comma
       `${name} did not finish within ${command.timeoutMs / 1000} s and was killed`,
     )
   }
-  if (why === 'aborted') throw new AgentError('CANCELLED', `${name} was cancelled`)
+  if (why === 'aborted') throw toAgentError(signal?.reason)
   const stderr = String(result.stderr ?? '')
   if (result.isMaxBuffer) throw new AgentError('COMMAND_FAILED', `${name} printed more than the agent accepts`)
   if (result.exitCode === undefined) {
