@@ -178,6 +178,11 @@ export const REASONS = {
     'A cloud-init document cannot be parsed or is not a mapping.',
     'Correct the named document.',
   ),
+  GUEST_AGENT_UNAVAILABLE: reason(
+    'UNAVAILABLE',
+    'The QEMU guest agent in the VM does not answer.',
+    'Install and start qemu-guest-agent in the guest, or wait for its boot.',
+  ),
   // storage
   POOL_NOT_FOUND: reason(
     'NOT_FOUND',

@@ -46,6 +46,25 @@ export interface VmService {
   list(signal: AbortSignal): Promise<VmInfo[]>
   /** Events from now on until `signal` fires. */
   events(signal: AbortSignal): AsyncIterable<NodeEvent>
+  /** Whether the QEMU guest agent answers (GET /vms/:id/qemu-agent/ping); only VM_NOT_FOUND and libvirt trouble are errors. */
+  guestPing(vmId: string, signal: AbortSignal): Promise<{ available: boolean; error?: string }>
+  /** Runs a program in the guest through the QEMU guest agent and waits for its end (POST /vms/:id/qemu-agent/exec). GUEST_AGENT_UNAVAILABLE. */
+  guestExec(vmId: string, command: GuestCommand, signal: AbortSignal): Promise<GuestCommandResult>
+}
+
+/** A program in the guest: absolute path or name on the agent's PATH, arguments without a shell. */
+export interface GuestCommand {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly timeoutMs: number
+}
+
+/** How a guest program ended. `timedOut`: it was still running at the deadline (it goes on in the guest). */
+export interface GuestCommandResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+  readonly timedOut: boolean
 }
 
 export interface PoolService {
