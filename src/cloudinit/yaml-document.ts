@@ -1,0 +1,74 @@
+import { isMap, isScalar, LineCounter, parseDocument, visit, type Document, type YAMLMap } from 'yaml'
+import { AgentError } from '../core/errors.ts'
+
+/** The four documents of the NoCloud data source, as error texts name them. */
+export type DocumentName = 'user-data' | 'meta-data' | 'network-config' | 'vendor-data'
+
+/** cloud-init reads YAML 1.1, in which `yes`, `0644` and `12:30` are not strings: we have to read and write what it reads. */
+const YAML_OPTIONS = {
+  version: '1.1',
+  prettyErrors: false,
+  uniqueKeys: true,
+  strict: true,
+  logLevel: 'silent',
+} as const
+
+/** One megabyte of text is far beyond what a guest's cloud-init accepts from any cloud. */
+const MAX_BYTES = 1024 * 1024
+
+const MAC_ADDRESS = /^(?:[0-9]{2}:){5}[0-9]{2}$/
+
+/** CLOUD_INIT_INVALID for `name`; `why` never quotes the document, which may hold secrets. */
+export function refuse(name: DocumentName, why: string): AgentError {
+  return new AgentError('CLOUD_INIT_INVALID', `cloud-init ${name}: ${why}`, { details: { document: name } })
+}
+
+/** The text with a byte order mark removed and line ends unified; CLOUD_INIT_INVALID when it is too long or binary. */
+export function cleanText(name: DocumentName, text: string): string {
+  if (Buffer.byteLength(text) > MAX_BYTES) throw refuse(name, 'it is larger than 1 MiB')
+   
+  if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/.test(text)) throw refuse(name, 'it has control characters')
+  if (!text.isWellFormed()) throw refuse(name, 'it is not valid Unicode text')
+  return text.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n')
+}
+
+/**
+ * Parses one YAML document; undefined when it holds nothing but comments. `lineOffset` is the number of lines cut off before `text`. CLOUD_INIT_INVALID
+ * tells the line and column and the parser's error code.
+ */
+export function parseYaml(name: DocumentName, text: string, lineOffset = 0): Document.Parsed | undefined {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { ...YAML_OPTIONS, lineCounter: lines })
+  // An unknown tag is only a warning here, but an error for cloud-init.
+  const refuseAt = (offset: number, why: string) => {
+    const { line, col } = lines.linePos(offset)
+    return refuse(name, `line ${line + lineOffset}, column ${col}: not valid YAML (${why})`)
+  }
+  const problem = document.errors[0] ?? document.warnings[0]
+  if (problem !== undefined) throw refuseAt(problem.pos[0], problem.code.toLowerCase().replaceAll('_', ' '))
+  visit(document, {
+    Alias(_, alias) {
+      if (alias.resolve(document) === undefined) throw refuseAt(alias.range?.[0] ?? 0, 'unresolved alias')
+    },
+    Scalar(_, scalar) {
+      // YAML 1.1 reads an unquoted address of decimal digits as a number of base 60; nobody ever means that.
+      if (typeof scalar.value === 'number' && MAC_ADDRESS.test(scalar.source ?? '')) {
+        scalar.value = scalar.source
+        scalar.type = 'QUOTE_DOUBLE'
+      }
+    },
+  })
+  const root = document.contents
+  return root === null || (isScalar(root) && root.value === null) ? undefined : document
+}
+
+/** The mapping at the root of a document; CLOUD_INIT_INVALID when it is a list or a scalar. */
+export function rootMap(name: DocumentName, document: Document): YAMLMap {
+  if (!isMap(document.contents)) throw refuse(name, 'it has to be a mapping of keys to values')
+  return document.contents
+}
+
+/** The document as YAML text that cloud-init reads the same way. Long lines are not folded, so scripts and keys keep their shape. */
+export function writeYaml(document: Document): string {
+  return document.toString({ lineWidth: 0, indent: 2 })
+}
