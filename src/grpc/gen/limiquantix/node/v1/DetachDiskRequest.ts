@@ -1,0 +1,24 @@
+// Original file: proto/limiquantix/node/v1/node_daemon.proto
+
+
+/**
+ * A disk to remove.
+ */
+export interface DetachDiskRequest {
+  'vmId'?: (string);
+  /**
+   * As in DiskSpec.id.
+   */
+  'diskId'?: (string);
+}
+
+/**
+ * A disk to remove.
+ */
+export interface DetachDiskRequest__Output {
+  'vmId': (string);
+  /**
+   * As in DiskSpec.id.
+   */
+  'diskId': (string);
+}

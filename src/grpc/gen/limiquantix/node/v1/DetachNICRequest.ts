@@ -1,0 +1,18 @@
+// Original file: proto/limiquantix/node/v1/node_daemon.proto
+
+
+/**
+ * A network interface to remove.
+ */
+export interface DetachNICRequest {
+  'vmId'?: (string);
+  'nicId'?: (string);
+}
+
+/**
+ * A network interface to remove.
+ */
+export interface DetachNICRequest__Output {
+  'vmId': (string);
+  'nicId': (string);
+}
