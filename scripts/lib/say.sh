@@ -20,3 +20,11 @@ need_root() {
 
 # booted_with_systemd : true when PID 1 is systemd (the test that sd_booted(3) documents).
 booted_with_systemd() { [[ -d /run/systemd/system ]]; }
+
+# quietly COMMAND… : runs it without input; its output is shown only when it fails.
+quietly() {
+  local output status=0
+  output=$("$@" 2>&1 </dev/null) || status=$?
+  [[ $status == 0 ]] || printf '%s\n' "$output" >&2
+  return "$status"
+}

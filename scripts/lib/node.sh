@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# Node 24 and the npm packages of the checkout. Needs say.sh and ROOT (the checkout's directory).
+#
+# Whatever Node the host has runs npm only: the dependency node-linux-<arch> carries Node 24 through the registry,
+# so that after `npm ci` it is node_modules/.bin/node.
+
+# use_checkout_node : installs the npm packages when package-lock.json changed, puts Node 24 first on PATH and
+# names it in NODE.
+use_checkout_node() {
+  local stamp=$ROOT/node_modules/.limiquantix-stamp want lock_dir=/run/limiquantix
+  command -v npm >/dev/null || die "npm is not installed; use: apt-get install npm"
+  [[ -w /run ]] || lock_dir=${TMPDIR:-/tmp}
+  mkdir -p "$lock_dir"
+  exec 7>"$lock_dir/npm-$(printf %s "$ROOT" | sha256sum | cut -c1-16).lock"
+  flock 7
+  want=$(cat "$ROOT/package.json" "$ROOT/package-lock.json" | sha256sum | cut -d' ' -f1)-$(uname -m)
+  if [[ $(cat "$stamp" 2>/dev/null) != "$want" ]]; then
+    say "npm ci (package-lock.json is new or changed)"
+    npm --prefix "$ROOT" ci --no-audit --no-fund --loglevel=error </dev/null >&2 7>&- ||
+      die "npm ci failed; check the network and the registry (npm config get registry)"
+    echo "$want" >"$stamp"
+  fi
+  exec 7>&-
+  NODE=$ROOT/node_modules/.bin/node
+  [[ -x $NODE ]] || die "npm ci did not bring Node for $(uname -m); supported are x86_64 and aarch64 (delete node_modules and try again)"
+  [[ $("$NODE" -p 'process.versions.node.split(".")[0] >= 24') == true ]] ||
+    die "$NODE is $("$NODE" --version), but 24 or newer is needed; delete node_modules and try again"
+  export NODE PATH="$ROOT/node_modules/.bin:$PATH"
+}
