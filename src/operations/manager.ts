@@ -39,6 +39,7 @@ export class OperationManager {
   readonly #handlers = new Map<string, AnyHandler>()
   readonly #live = new Map<string, Live>()
   readonly #finished = new Map<string, OperationRecord>()
+  readonly #interrupted = new Map<string, OperationRecord>()
   #stopping = false
 
   constructor(store: StateCollection<OperationRecord>, locks: KeyedLock, log: Logger) {
@@ -52,25 +53,30 @@ export class OperationManager {
     this.#handlers.set(handler.kind, handler as unknown as AnyHandler)
   }
 
-  /** Loads the history and takes up what an earlier process left: runs it again, or rolls it back. Resolves when rollbacks are through. */
+  /** Loads the history, so that callers who ask for an earlier operation get an answer. Before the listeners open. */
+  async load(): Promise<void> {
+    for (const [id, record] of await this.#store.entries()) {
+      if (isFinal(record.state)) this.#finished.set(id, record)
+      else this.#interrupted.set(id, record)
+    }
+  }
+
+  /** Takes up what an earlier process left: runs it again, or rolls it back. Resolves when the rollbacks are through. After `load`. */
   async recover(): Promise<void> {
     const rollbacks: Promise<void>[] = []
-    for (const [, record] of await this.#store.entries()) {
-      if (isFinal(record.state)) {
-        this.#remember(record)
-        continue
-      }
+    for (const [id, record] of this.#interrupted) {
       const handler = this.#handlers.get(record.kind)
       if (handler === undefined) {
-        this.#log.error({ operation: record.id, kind: record.kind }, 'no handler for an interrupted operation')
+        this.#log.error({ operation: id, kind: record.kind }, 'no handler for an interrupted operation')
         continue
       }
       const resume = handler.onRestart === 'resume'
       this.#log.info(
-        { operation: record.id, kind: record.kind, subject: record.subject },
+        { operation: id, kind: record.kind, subject: record.subject },
         resume ? 'resuming' : 'rolling back',
       )
       const live = this.#launch(record, handler, resume ? 'run' : 'rollback')
+      this.#interrupted.delete(id)
       if (!resume) rollbacks.push(live.done)
     }
     await Promise.all(rollbacks)
@@ -104,12 +110,16 @@ export class OperationManager {
 
   /** The record of an operation, live or finished. */
   get(id: string): OperationRecord | undefined {
-    return this.#live.get(id)?.record ?? this.#finished.get(id)
+    return this.#live.get(id)?.record ?? this.#interrupted.get(id) ?? this.#finished.get(id)
   }
 
   /** All known records of a kind (or of all kinds), oldest first. */
   list(kind?: string): OperationRecord[] {
-    const all = [...this.#finished.values(), ...[...this.#live.values()].map((live) => live.record)]
+    const all = [
+      ...this.#finished.values(),
+      ...this.#interrupted.values(),
+      ...[...this.#live.values()].map((live) => live.record),
+    ]
     return all.filter((record) => kind === undefined || record.kind === kind).sort((a, b) => a.createdAt - b.createdAt)
   }
 
