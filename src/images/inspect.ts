@@ -1,0 +1,99 @@
+import type { OpContext } from '../core/context.ts'
+import { AgentError } from '../core/errors.ts'
+import { quote } from '../core/ids.ts'
+import type { DiskFormat } from '../core/model.ts'
+import { run } from '../platform/exec.ts'
+import type { WorkerHandlers, WorkerProcess } from '../platform/workers.ts'
+import { readImageHeader, type ImageHeader } from './image-header.ts'
+
+/** What is known of an image that may be used: plain (no backing file, data file or encryption), with a header that `qemu-img` reads the same way. */
+export interface ImageFacts {
+  readonly format: DiskFormat
+  /** Size of the disk a guest sees. */
+  readonly virtualSizeBytes: number
+  readonly fileSizeBytes: number
+}
+
+/** The worker's half of ImageInspector; part of the `transfer` and the `storage` worker. */
+export const inspectHandlers: WorkerHandlers = {
+  'image.header': async ({ path }: { path: string }) => await readImageHeader(path),
+}
+
+const HEADER_TIMEOUT_MS = 15_000
+const INFO_TIMEOUT_MS = 30_000
+const CHECK_TIMEOUT_MS = 10 * 60_000
+
+/** Judges image files: our own header parsers in a worker process, and `qemu-img` with the format stated, must agree. */
+export class ImageInspector {
+  readonly #worker: WorkerProcess
+
+  /** `worker` is of a kind that serves `inspectHandlers`; it is killed when a pool hangs, so it should have no precious work. */
+  constructor(worker: WorkerProcess) {
+    this.#worker = worker
+  }
+
+  /**
+   * The facts of the image at absolute `path`. Errors: FILE_NOT_FOUND, IMAGE_NOT_AN_IMAGE, IMAGE_REFUSED, POOL_IO_ERROR, COMMAND_MISSING, DEADLINE_EXCEEDED.
+   */
+  async inspect(path: string, ctx: OpContext): Promise<ImageFacts> {
+    const header = await this.#worker.call<ImageHeader>(
+      'image.header',
+      { path },
+      { signal: ctx.signal, timeoutMs: HEADER_TIMEOUT_MS },
+    )
+    await agreeWithQemu(path, header, ctx.signal)
+    return header
+  }
+
+  /** Like `inspect`, and every cluster the tables speak of is inside the file: finds truncated images. Reads all metadata, no data. */
+  async inspectWhole(path: string, ctx: OpContext): Promise<ImageFacts> {
+    const facts = await this.inspect(path, ctx)
+    if (facts.format === 'qcow2') await checkClusters(path, ctx.signal)
+    return facts
+  }
+}
+
+interface QemuInfo {
+  readonly format?: string
+  readonly 'virtual-size'?: number
+  readonly 'backing-filename'?: string
+  readonly encrypted?: boolean
+  readonly 'format-specific'?: { readonly data?: { readonly 'data-file'?: string } }
+}
+
+/** Throws IMAGE_REFUSED unless `qemu-img info`, told the format, sees what our parser saw. */
+async function agreeWithQemu(path: string, header: ImageHeader, signal: AbortSignal): Promise<void> {
+  const args = ['info', '-U', '-f', header.format, '--output=json', path]
+  const { stdout } = await qemuImg(args, path, INFO_TIMEOUT_MS, signal)
+  const info = JSON.parse(stdout) as QemuInfo
+  const plain =
+    info['backing-filename'] === undefined &&
+    info.encrypted !== true &&
+    info['format-specific']?.data?.['data-file'] === undefined
+  if (info.format !== header.format || info['virtual-size'] !== header.virtualSizeBytes || !plain) {
+    throw new AgentError('IMAGE_REFUSED', `image ${quote(path)}: qemu-img and the agent read its header differently`)
+  }
+}
+
+async function checkClusters(path: string, signal: AbortSignal): Promise<void> {
+  // 3 = leaked clusters only: wasted space, nothing is wrong with the content.
+  const args = ['check', '-U', '-q', '-f', 'qcow2', path]
+  await qemuImg(args, path, CHECK_TIMEOUT_MS, signal, [3])
+}
+
+async function qemuImg(
+  args: string[],
+  path: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+  okCodes: readonly number[] = [],
+): Promise<{ stdout: string }> {
+  try {
+    return await run({ file: 'qemu-img', args, package: 'qemu-utils', timeoutMs, okCodes }, signal)
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.reason !== 'COMMAND_FAILED') throw error
+    throw new AgentError('IMAGE_REFUSED', `image ${quote(path)} is refused by qemu-img ${args[0]}: ${error.message}`, {
+      cause: error,
+    })
+  }
+}
