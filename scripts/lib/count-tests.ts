@@ -21,11 +21,7 @@ async function count(path: string): Promise<readonly [passed: number, failed: nu
   const brokenFiles = report.testResults.filter(
     (file) => file.status === 'failed' && file.assertionResults.every(({ status }) => status !== 'failed'),
   ).length
-  return [
-    report.numPassedTests,
-    report.numFailedTests + brokenFiles,
-    report.numPendingTests + report.numTodoTests,
-  ]
+  return [report.numPassedTests, report.numFailedTests + brokenFiles, report.numPendingTests + report.numTodoTests]
 }
 
 process.stdout.write(`${(await count(process.argv[2] ?? '')).join(' ')}\n`)
