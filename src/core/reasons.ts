@@ -328,6 +328,11 @@ export const REASONS = {
     'The control plane refused a request; the message has its words.',
     'See the log of the control plane.',
   ),
+  CONTROL_PLANE_BAD_ANSWER: reason(
+    'UNAVAILABLE',
+    'What answers at the address of the control plane does not speak its protocol, for example a proxy or a web page.',
+    'Check control_plane.address and the proxies on the way; the agent tries again.',
+  ),
 } as const satisfies Record<string, ReasonInfo>
 
 /** A stable error reason: a key of the table above. */

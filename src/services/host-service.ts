@@ -1,0 +1,47 @@
+import type { HypervisorFacts } from '../core/model.ts'
+import type { HostInventory } from '../host/inventory.ts'
+import type { Telemetry } from '../host/telemetry.ts'
+import { monotonicMs } from '../platform/clock.ts'
+import type { HostService } from './contracts.ts'
+
+/** What is known of libvirt at this moment, from memory. */
+export type HypervisorStatus = Omit<HypervisorFacts, 'name'>
+
+export interface HostServiceOptions {
+  /** Version of the agent. */
+  readonly version: string
+  readonly agentId: string
+  readonly inventory: HostInventory
+  readonly telemetry: Pick<Telemetry, 'load'>
+  /** Called for every question; must answer at once. */
+  readonly hypervisor: () => HypervisorStatus
+  /** Names of what start-up still waits for; empty = ready. */
+  readonly waitingFor: () => readonly string[]
+}
+
+const HYPERVISOR_NAME = 'libvirt/QEMU'
+
+/** The host's own facts. Uptime counts from this call. */
+export function createHostService(options: HostServiceOptions): HostService {
+  const startedAt = monotonicMs()
+  return {
+    health() {
+      const { connected, version } = options.hypervisor()
+      return {
+        healthy: connected,
+        version: options.version,
+        hypervisor: HYPERVISOR_NAME,
+        hypervisorVersion: version,
+        uptimeSeconds: Math.floor((monotonicMs() - startedAt) / 1000),
+      }
+    },
+    facts: (signal) => options.inventory.read(signal),
+    hypervisor: () => ({ name: HYPERVISOR_NAME, ...options.hypervisor() }),
+    load: () => options.telemetry.load(),
+    nodeId: () => options.agentId,
+    readiness() {
+      const waitingFor = options.waitingFor()
+      return { ready: waitingFor.length === 0, waitingFor }
+    },
+  }
+}
