@@ -1,0 +1,101 @@
+import type { DiskBus, DiskFormat, Firmware, NicModel } from '../core/model.ts'
+
+/** libvirt's domain type: hardware virtualisation or emulation. */
+export type DomainType = 'kvm' | 'qemu'
+
+/** How QEMU opens a disk. `native` needs a file system with O_DIRECT, which `cache: none` uses. */
+export interface DiskIo {
+  readonly cache: 'none' | 'writeback'
+  readonly io: 'native' | 'threads'
+}
+
+/** One file or block device of a backing chain, with its format stated. */
+export interface DiskLayer {
+  readonly type: 'file' | 'block'
+  readonly path: string
+  readonly format: DiskFormat
+}
+
+/** A disk whose every fact is known. */
+export interface DiskDefinition extends DiskLayer {
+  readonly id: string
+  /** What is below the active layer, nearest first; empty for a disk of its own. */
+  readonly backing: readonly DiskLayer[]
+  readonly bus: DiskBus
+  readonly driver: DiskIo
+  readonly readonly: boolean
+  readonly bootable: boolean
+  readonly sizeBytes: number
+  /** 0 = unlimited. */
+  readonly iopsLimit: number
+  /** Bytes per second; 0 = unlimited. */
+  readonly bytesPerSecondLimit: number
+  /** Pool and volume of the disk; empty strings when it is in no pool. */
+  readonly poolId: string
+  readonly volume: string
+  /** Made by the agent for this VM: deleted with it. */
+  readonly owned: boolean
+}
+
+/** Where a NIC is plugged in. `user` is QEMU's own NAT, for hosts without any network. */
+export type NicTarget =
+  | { readonly type: 'network'; readonly network: string }
+  | { readonly type: 'bridge'; readonly bridge: string }
+  | { readonly type: 'user' }
+
+export interface NicDefinition {
+  readonly id: string
+  readonly macAddress: string
+  readonly model: NicModel
+  readonly target: NicTarget
+}
+
+/** A CD-ROM drive; `path` is empty when no medium is in it. */
+export interface CdromDefinition {
+  readonly id: string
+  readonly path: string
+  readonly bootable: boolean
+  readonly role: 'user' | 'seed'
+}
+
+export interface CpuTopology {
+  readonly sockets: number
+  readonly cores: number
+  readonly threads: number
+}
+
+/** Kind of guest, as far as the virtual hardware depends on it. */
+export type GuestFamily = 'generic' | 'windows'
+
+/** Everything a domain is made of. The XML is a pure function of it. */
+export interface DomainDefinition {
+  readonly vmId: string
+  readonly name: string
+  readonly type: DomainType
+  readonly topology: CpuTopology
+  readonly memoryBytes: number
+  readonly hugepages: boolean
+  readonly firmware: Firmware
+  readonly guestFamily: GuestFamily
+  /** Boot devices by their id, first one first; devices that are not named are not booted from. */
+  readonly bootOrder: readonly string[]
+  readonly disks: readonly DiskDefinition[]
+  readonly nics: readonly NicDefinition[]
+  /** The user's first, the seed last. */
+  readonly cdroms: readonly CdromDefinition[]
+  readonly consoleLogPath: string
+  /** Limit of the translation cache of an emulated guest; 0 leaves QEMU's own (a gigabyte). */
+  readonly tbCacheBytes: number
+  readonly metadata: VmMetadata
+}
+
+/** What the agent writes into the domain beside the devices; together with the devices it is all that is needed to know the VM again. */
+export interface VmMetadata {
+  readonly agentVersion: string
+  /** ISO 8601. */
+  readonly createdAt: string
+  /** Digest of the request without secrets: the same request again is the same VM. */
+  readonly specDigest: string
+  readonly guestOs: string
+  readonly labels: Readonly<Record<string, string>>
+}

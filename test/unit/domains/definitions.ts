@@ -1,0 +1,145 @@
+import { GIB } from '../../../src/core/bytes.ts'
+import type {
+  CdromDefinition,
+  DiskDefinition,
+  DomainDefinition,
+  NicDefinition,
+} from '../../../src/domains/definition.ts'
+
+/** A disk definition with sensible values where `part` has none. */
+export function disk(part: Partial<DiskDefinition> = {}): DiskDefinition {
+  return {
+    id: 'root',
+    type: 'file',
+    path: '/pools/p1/vms/web_6f0c1a52/root.qcow2',
+    format: 'qcow2',
+    backing: [],
+    bus: 'virtio',
+    driver: { cache: 'none', io: 'native' },
+    readonly: false,
+    bootable: false,
+    sizeBytes: 10 * GIB,
+    iopsLimit: 0,
+    bytesPerSecondLimit: 0,
+    poolId: 'p1',
+    volume: 'vms/web_6f0c1a52/root',
+    owned: true,
+    ...part,
+  }
+}
+
+/** A NIC definition with sensible values where `part` has none. */
+export function nic(part: Partial<NicDefinition> = {}): NicDefinition {
+  return {
+    id: 'nic0',
+    macAddress: '52:54:00:01:02:03',
+    model: 'virtio',
+    target: { type: 'network', network: 'default' },
+    ...part,
+  }
+}
+
+/** A CD-ROM definition with sensible values where `part` has none. */
+export function cdrom(part: Partial<CdromDefinition> = {}): CdromDefinition {
+  return { id: 'cdrom0', path: '/pools/p1/iso/debian.iso', bootable: false, role: 'user', ...part }
+}
+
+/** A domain definition with sensible values where `part` has none. */
+export function definition(part: Partial<DomainDefinition> = {}): DomainDefinition {
+  return {
+    vmId: '6f0c1a52-0d0e-4a51-9a44-1f6a2a7c9b10',
+    name: 'web',
+    type: 'qemu',
+    topology: { sockets: 1, cores: 2, threads: 1 },
+    memoryBytes: 2 * GIB,
+    hugepages: false,
+    firmware: 'bios',
+    guestFamily: 'generic',
+    bootOrder: ['root'],
+    disks: [disk()],
+    nics: [nic()],
+    cdroms: [],
+    consoleLogPath: '/var/lib/limiquantix/vms/6f0c1a52-0d0e-4a51-9a44-1f6a2a7c9b10/console.log',
+    tbCacheBytes: 128 * 1024 * 1024,
+    metadata: {
+      agentVersion: '0.1.0',
+      createdAt: '2026-01-02T03:04:05.000Z',
+      specDigest: 'sha256:00',
+      guestOs: 'debian',
+      labels: { app: 'shop' },
+    },
+    ...part,
+  }
+}
+
+/** Definitions that together use every part of the XML. */
+export const definitionTable: readonly (readonly [string, DomainDefinition])[] = [
+  ['a plain VM', definition()],
+  ['KVM with UEFI', definition({ type: 'kvm', firmware: 'uefi', topology: { sockets: 2, cores: 4, threads: 2 } })],
+  ['Windows on KVM', definition({ type: 'kvm', guestFamily: 'windows', hugepages: true })],
+  ["emulation with UEFI and QEMU's own cache", definition({ firmware: 'uefi', tbCacheBytes: 0 })],
+  ['no device at all', definition({ disks: [], nics: [], bootOrder: [] })],
+  [
+    'a backing chain and limits',
+    definition({
+      disks: [
+        disk({
+          backing: [
+            { type: 'file', path: '/pools/p1/cloud-images/a.qcow2', format: 'qcow2' },
+            { type: 'block', path: '/dev/vg/base', format: 'raw' },
+          ],
+          iopsLimit: 500,
+          bytesPerSecondLimit: 10_000_000,
+          driver: { cache: 'writeback', io: 'threads' },
+        }),
+      ],
+    }),
+  ],
+  [
+    'every bus and two CD-ROMs',
+    definition({
+      disks: [
+        disk(),
+        disk({ id: 'scsi0', bus: 'scsi', path: '/dev/vg/data', type: 'block', format: 'raw' }),
+        disk({ id: 'sata0', bus: 'sata', readonly: true }),
+      ],
+      cdroms: [cdrom({ bootable: true }), cdrom({ id: 'empty', path: '' }), cdrom({ id: 'seed', role: 'seed' })],
+      bootOrder: ['cdrom0', 'root', 'nic0'],
+    }),
+  ],
+  ['thirty virtio disks', definition({ disks: Array.from({ length: 30 }, (_, i) => disk({ id: `d${i}` })) })],
+  [
+    'thirty SATA disks',
+    definition({ disks: Array.from({ length: 30 }, (_, i) => disk({ id: `d${i}`, bus: 'sata' })) }),
+  ],
+  [
+    'thirty SCSI disks',
+    definition({ disks: Array.from({ length: 30 }, (_, i) => disk({ id: `d${i}`, bus: 'scsi' })) }),
+  ],
+  [
+    'every NIC',
+    definition({
+      nics: [
+        nic(),
+        nic({ id: 'b', macAddress: '52:54:00:01:02:04', model: 'e1000', target: { type: 'bridge', bridge: 'br0' } }),
+        nic({ id: 'u', macAddress: '52:54:00:01:02:05', model: 'e1000e', target: { type: 'user' } }),
+        nic({ id: 'v', macAddress: '52:54:00:01:02:06', model: 'vmxnet3' }),
+        nic({ id: 'r', macAddress: '52:54:00:01:02:07', model: 'rtl8139' }),
+      ],
+    }),
+  ],
+  [
+    'hostile names',
+    definition({
+      name: `</name><x a="'&amp;]]>ü 日本 \u{1F600}`,
+      disks: [disk({ path: '/pools/p1/a&b <"\'>/ü.qcow2' })],
+      metadata: {
+        agentVersion: '0.1.0',
+        createdAt: '2026-01-02T03:04:05.000Z',
+        specDigest: 'sha256:00',
+        guestOs: '<&"\'>',
+        labels: { '<a href="x">': ' first\r\n\tsecond &amp; & ]]> \u{1F600} ', '007': '007', empty: '' },
+      },
+    }),
+  ],
+]
