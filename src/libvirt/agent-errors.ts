@@ -33,7 +33,9 @@ export function fromLibvirt(error: unknown, object: string): AgentError {
   }
   if (!(error instanceof LibvirtError)) return toAgentError(error)
   const reason = REASON_BY_CODE[error.code] ?? 'LIBVIRT_REFUSED'
-  return new AgentError(reason, `${object}: libvirt: ${errorText(error)}`, {
+  // The one text that control planes look for, and only when libvirt itself said so.
+  const text = reason === 'VM_NOT_FOUND' ? `VM not found: ${object}` : `${object}: libvirt: ${errorText(error)}`
+  return new AgentError(reason, text, {
     cause: error,
     details: errorDetails(error),
   })

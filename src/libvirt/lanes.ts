@@ -49,7 +49,7 @@ export interface LaneSizes {
   readonly slowConnections: number
 }
 
-export const DEFAULT_LANE_SIZES: LaneSizes = { window: 4, fastConnections: 3, slowConnections: 3 }
+export const DEFAULT_LANE_SIZES: LaneSizes = { window: 4, fastConnections: 4, slowConnections: 3 }
 
 /** All lanes of one session with the daemon. */
 export class Lanes {
