@@ -1,8 +1,11 @@
 import type { OpContext } from '../core/context.ts'
 import type { DiskFormat, DiskSource, PoolConfig, PoolKind, PoolObservation, Volume } from '../core/model.ts'
+import type { MountEntry } from '../platform/mounts.ts'
+import type { PoolGuard } from './pool-guard.ts'
+import type { PoolMarker } from './pool-marker.ts'
 
-/** What a probe saw before hysteresis: `reachable` and identity are facts, health is derived by the pool manager. */
-export interface ProbeResult extends PoolObservation {}
+/** What one probe saw, before the hysteresis that health.ts applies. */
+export type ProbeResult = PoolObservation
 
 /** Where the content of a new volume comes from. Paths are absolute on this host and have been checked by the caller. */
 export type VolumeContent =
@@ -18,7 +21,7 @@ export interface VolumeSpec {
   readonly format: DiskFormat
   readonly sizeBytes: number
   readonly content: VolumeContent
-  /** Who the volume is made for, kept beside it so that a repeated or undone request knows its own: `vm:<id>`. */
+  /** Who the volume is made for, kept with it so that a repeated or undone request knows its own: `vm:<id>`. */
   readonly owner: string
 }
 
@@ -33,29 +36,58 @@ export interface PoolTraits {
 }
 
 /**
- * One storage pool of one type. Thin: generic work (locks, undo, persistence, health hysteresis, naming rules) is in the pool and volume managers. All file
- * access goes through the storage worker; commands through platform/exec. Every method is idempotent and ends soon after `ctx.signal` fires.
+ * Why a pool is activated. `initialise`: the first time, what is missing is made. `resume`: it has been here before, so a missing directory, marker or source is
+ * an error; `generation` is the one recorded then.
+ */
+export type ActivationRequest =
+  { readonly mode: 'initialise' } | { readonly mode: 'resume'; readonly generation?: string }
+
+export interface Activation {
+  readonly outcome: 'activated' | 'already-active'
+  /** Identity of a file pool as of now. */
+  readonly guard?: PoolGuard
+}
+
+/**
+ * One storage pool of one type. Thin: generic work (locks, undo, persistence, health hysteresis, users) is in the pool and volume managers. All file access
+ * goes through the storage worker; commands through platform/exec. Every method is idempotent and ends soon after `ctx.signal` fires.
  */
 export interface PoolBackend {
   readonly kind: PoolKind
   readonly traits: PoolTraits
+  /** With `options` validated and defaults filled in, so that two equal requests compare equal. */
   readonly config: PoolConfig
   /** Root directory for file pools, else ''. Pure: the one owner of the path rule of its type. */
   readonly mountPath: string
-  /** Makes the pool usable. A foreign source or identity in its place is an error, never taken over. */
-  activate(ctx: OpContext): Promise<'activated' | 'already-active'>
+  /** Block device or volume group of a block pool, for people. */
+  readonly devicePath?: string
+  /** RBD pool of a network pool, for people. */
+  readonly rbdPool?: string
+  /** Makes the pool usable. A foreign source or identity in its place is an error, never taken over; what a failed activation made is removed. */
+  activate(request: ActivationRequest, ctx: OpContext): Promise<Activation>
   /** Takes the pool out of use. Data stays. */
   deactivate(ctx: OpContext): Promise<'deactivated' | 'already-inactive'>
+  /** Before the last deactivation of a pool that is being destroyed: removes the agent's own traces from its storage. Data stays. */
+  readonly retire?: (ctx: OpContext) => Promise<void>
   /** Never throws for an unreachable pool: it says so. */
   probe(ctx: OpContext): Promise<ProbeResult>
   listVolumes(ctx: OpContext): Promise<Volume[]>
   getVolume(name: string, ctx: OpContext): Promise<Volume | undefined>
   /** The same spec again returns the same volume; another one under the name is VOLUME_CONFLICT; nothing is left behind on failure or abort. */
   createVolume(spec: VolumeSpec, ctx: OpContext): Promise<Volume>
-  /** Success when it is gone. With `owner`, only a volume made for that owner is deleted. */
+  /** Success when it is gone. With `owner`, only a volume made for that owner is deleted and anything else is left alone without an error. */
   deleteVolume(name: string, ctx: OpContext, owner?: string): Promise<'deleted' | 'already-deleted'>
+  /** VOLUME_NOT_FOUND when it is not there. */
   diskSource(name: string, ctx: OpContext): Promise<DiskSource>
+  /** Grows the volume; VOLUME_TOO_SMALL for less than it has. */
   readonly resize?: (name: string, sizeBytes: number, ctx: OpContext) => Promise<Volume>
+}
+
+/** What the host offers a backend that looks for a lost pool. */
+export interface DiscoveryFacts {
+  readonly mounts: readonly MountEntry[]
+  /** The pool marker in `directory`, or undefined; never hangs for longer than a probe. */
+  readMarker(directory: string): Promise<PoolMarker | undefined>
 }
 
 /** How a pool type enters the agent: one entry in the registry. */
@@ -64,4 +96,6 @@ export interface PoolBackendFactory {
   readonly traits: PoolTraits
   /** Validates `config.options` (POOL_CONFIG_INVALID names the field) and builds the backend; no I/O. */
   create(config: PoolConfig): PoolBackend
+  /** Finds the configuration of a pool the agent has no record of, from what is on the host; only with proof of its identity. */
+  readonly discover?: (poolId: string, facts: DiscoveryFacts, ctx: OpContext) => Promise<PoolConfig | undefined>
 }

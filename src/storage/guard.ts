@@ -2,7 +2,7 @@ import { lstat, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { AgentError, errorText } from '../core/errors.ts'
 import { mountOf, readMounts, type MountEntry } from '../platform/mounts.ts'
-import type { PoolGuard } from './pool-access.ts'
+import type { PoolGuard } from './pool-guard.ts'
 
 /** Name of the file in a pool's root that tells whose storage it is. */
 export const POOL_MARKER = '.limiquantix-pool.json'

@@ -1,19 +1,7 @@
 import type { OpContext } from '../core/context.ts'
 import type { PoolConfig } from '../core/model.ts'
 import type { PoolBackend } from './backend.ts'
-
-/**
- * Identity of a file pool that a worker checks right before it writes: the directory is on the mount it was on at activation and carries our marker. Nothing is
- * ever written below an unmounted mount point. Plain data: it travels to worker processes.
- */
-export interface PoolGuard {
-  readonly root: string
-  readonly poolId: string
-  readonly generation: string
-  /** mountinfo id and `major:minor` of the file system the root is on. */
-  readonly mountId: number
-  readonly device: string
-}
+import type { PoolGuard } from './pool-guard.ts'
 
 /** A pool that is usable now. */
 export interface ActivePool {
@@ -23,6 +11,15 @@ export interface ActivePool {
   readonly guard?: PoolGuard
 }
 
+/** Something that uses a pool, for refusals: `name` is for people (`VM web-1 (6f…)`), `path` the absolute file in use when there is one. */
+export interface PoolUser {
+  readonly name: string
+  readonly path?: string
+}
+
+/** Tells who uses `pool` right now. A source that cannot tell throws, and the pool then counts as used. */
+export type PoolUserSource = (pool: ActivePool, ctx: OpContext) => Promise<readonly PoolUser[]>
+
 /** What images and domains need of storage. The pool manager implements it. */
 export interface PoolAccess {
   /** The pool, after discovery if it is not known yet. Errors: POOL_NOT_FOUND, POOL_UNAVAILABLE with the health reason. */
@@ -31,9 +28,9 @@ export interface PoolAccess {
   findByPath(path: string): ActivePool | undefined
   /**
    * Reserves space for work on a pool so that two jobs cannot both be promised the last bytes; POOL_FULL with the numbers. Release it when the bytes are there or
-   * given up.
+   * given up. `purpose` names the job to whoever asks why the pool cannot be destroyed meanwhile.
    */
-  reserve(poolId: string, bytes: number, ctx: OpContext): Promise<{ release(): void }>
-  /** Registers what `usersOf` should name; e.g. the domain layer tells which domains use a path. */
-  addUserSource(source: (pool: ActivePool, ctx: OpContext) => Promise<string[]>): void
+  reserve(poolId: string, bytes: number, ctx: OpContext, purpose?: string): Promise<{ release(): void }>
+  /** Registers who is asked for users before a pool is destroyed or a volume deleted; e.g. the domain layer names domains and their disks. */
+  addUserSource(source: PoolUserSource): void
 }

@@ -1,0 +1,21 @@
+import type { Logger } from '../core/context.ts'
+import type { StorageIo } from './storage-io.ts'
+
+/** Directories of the agent that matter to storage; absolute, normalised. */
+export interface StoragePaths {
+  /** Parent of local pools without a configured path: `<localPools>/<poolId>` (contract 4.1: `/var/lib/limiquantix/images`). */
+  readonly localPools: string
+  /** Further parents where an earlier agent put `<poolId>` directories (contract 4.1). */
+  readonly formerLocalPools: readonly string[]
+  /** Directories no pool may be, contain or lie in: the agent's own state. */
+  readonly reserved: readonly string[]
+}
+
+/** What every backend is built on. */
+export interface StorageEnvironment {
+  readonly io: StorageIo
+  readonly paths: StoragePaths
+  /** The agent's persistent id: tells its own unfinished work from that of other hosts on shared pools. */
+  readonly nodeId: string
+  readonly log: Logger
+}

@@ -1,0 +1,380 @@
+import { isDeepStrictEqual } from 'node:util'
+import { withDeadline, type OpContext } from '../core/context.ts'
+import { AgentError, errorText, toAgentError } from '../core/errors.ts'
+import { parseId, quote } from '../core/ids.ts'
+import { KeyedLock } from '../core/keyed-lock.ts'
+import type { PoolConfig, PoolFile, PoolInfo } from '../core/model.ts'
+import { Reverter } from '../core/reverter.ts'
+import { isInside } from '../platform/files.ts'
+import type { StateCollection } from '../platform/state-store.ts'
+import type { ActivationRequest, PoolBackend, PoolBackendFactory, ProbeResult } from './backend.ts'
+import { listPoolFiles } from './browser.ts'
+import { discoverPool } from './discovery.ts'
+import type { StorageEnvironment } from './environment.ts'
+import { HealthMonitor } from './health-monitor.ts'
+import type { ActivePool, PoolAccess, PoolUser, PoolUserSource } from './pool-access.ts'
+import type { PoolGuard } from './pool-guard.ts'
+import { CERTAIN_REASONS, unreachable } from './probe-result.ts'
+import { Reservations } from './reservations.ts'
+
+/** What is kept of a pool in the state store (0600: options may hold secrets). */
+export interface PoolRecord {
+  readonly config: PoolConfig
+  /** Generation of the marker at its initialisation; absent for pools without one. */
+  readonly generation?: string
+  /** Found on the host without a configuration: the next initialisation completes it. */
+  readonly discovered?: true
+}
+
+export interface PoolManagerOptions {
+  readonly factories: readonly PoolBackendFactory[]
+  readonly environment: StorageEnvironment
+  /** Collection `pools` of the state store. */
+  readonly store: StateCollection<PoolRecord>
+  /** Default 10 s. */
+  readonly probePeriodMs?: number
+}
+
+interface Entry {
+  readonly backend: PoolBackend
+  record: PoolRecord
+  active: boolean
+  guard: PoolGuard | undefined
+}
+
+const ACTIVATION_TIMEOUT_MS = 60_000
+const DISCOVERY_TIMEOUT_MS = 15_000
+
+/**
+ * All pools of this host: initialise, destroy, find again, watch. One pool's trouble never delays another: everything is locked, watched and worked on per
+ * pool. Reading methods answer from memory.
+ */
+export class PoolManager implements PoolAccess {
+  readonly #factories: readonly PoolBackendFactory[]
+  readonly #environment: StorageEnvironment
+  readonly #store: StateCollection<PoolRecord>
+  readonly #entries = new Map<string, Entry>()
+  readonly #locks = new KeyedLock()
+  readonly #reservations = new Reservations()
+  readonly #sources: PoolUserSource[] = []
+  readonly #monitor: HealthMonitor
+
+  constructor(options: PoolManagerOptions) {
+    this.#factories = options.factories
+    this.#environment = options.environment
+    this.#store = options.store
+    this.#monitor = new HealthMonitor({
+      periodMs: options.probePeriodMs ?? 10_000,
+      look: (poolId, signal) => this.#look(poolId, signal),
+      log: options.environment.log,
+    })
+  }
+
+  /** Loads the recorded pools and begins to activate them in the background: readiness depends on none of them. */
+  async start(): Promise<void> {
+    for (const [poolId, record] of await this.#store.entries()) {
+      try {
+        this.#entries.set(poolId, newEntry(this.#backendOf(record.config), record))
+        this.#monitor.watch(poolId)
+      } catch (error) {
+        this.#environment.log.error({ pool: poolId, err: errorText(error) }, 'a recorded pool cannot be used')
+      }
+    }
+  }
+
+  /** Resolves when each pool known now was looked at once, at the latest when `signal` fires (then it rejects with its reason). */
+  async observedOnce(signal: AbortSignal): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<never>()
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    await Promise.race([this.#monitor.observedOnce(), promise])
+  }
+
+  /** Stops watching and ends the helpers. Pools stay as they are: mounted, with their guests. */
+  stop(): void {
+    this.#monitor.stop()
+    this.#environment.io.close()
+  }
+
+  /**
+   * Makes a pool known and usable; the same again is success. Errors: POOL_TYPE_UNSUPPORTED, POOL_CONFIG_INVALID, POOL_CONFIG_CHANGED, POOL_PATH_CONFLICT,
+   * POOL_PATH_MISSING and POOL_IDENTITY_MISMATCH (for a known pool whose storage is gone), those of the backend.
+   */
+  async init(config: PoolConfig, ctx: OpContext): Promise<PoolInfo> {
+    const poolId = parseId(config.poolId, 'pool_id')
+    const backend = this.#backendOf(config)
+    return this.#locks.run(poolId, ctx.signal, async () => {
+      const known = this.#entries.get(poolId)
+      if (known === undefined || known.record.discovered === true) await this.#initialise(backend, ctx)
+      else await this.#initAgain(known, backend, ctx)
+      return this.#info(poolId)
+    })
+  }
+
+  /** Takes a pool out of use and forgets it; data stays. POOL_IN_USE names the users, POOL_NOT_FOUND. */
+  async destroy(poolId: string, ctx: OpContext): Promise<void> {
+    await this.#find(poolId, ctx)
+    await this.#locks.run(poolId, ctx.signal, async () => {
+      const entry = this.#entries.get(poolId)
+      if (entry === undefined) throw notFound(poolId)
+      await this.#refuseInUse(entry, ctx)
+      await this.#quietly(entry, 'retire', async () => {
+        if (entry.active) await entry.backend.retire?.(ctx)
+      })
+      await entry.backend.deactivate(ctx)
+      await this.#store.delete(poolId)
+      this.#monitor.unwatch(poolId)
+      this.#entries.delete(poolId)
+    })
+  }
+
+  /** A pool with its last observation, after discovery when it is unknown. POOL_NOT_FOUND. */
+  async info(poolId: string, ctx: OpContext): Promise<PoolInfo> {
+    await this.#find(poolId, ctx)
+    return this.#info(poolId)
+  }
+
+  /** All known pools with their last observations; from memory. */
+  list(): PoolInfo[] {
+    return [...this.#entries.keys()].sort().map((poolId) => this.#info(poolId))
+  }
+
+  /** One directory of a file pool (browser.ts). POOL_NOT_FOUND, POOL_UNAVAILABLE. */
+  async files(poolId: string, path: string, ctx: OpContext): Promise<PoolFile[]> {
+    return listPoolFiles(await this.require(poolId, ctx), path, this.#environment.io, ctx)
+  }
+
+  async require(poolId: string, ctx: OpContext): Promise<ActivePool> {
+    const entry = await this.#find(poolId, ctx)
+    if (!entry.active) {
+      await this.#activate(poolId, entry, ctx).catch((error: unknown) => {
+        ctx.signal.throwIfAborted()
+        throw unavailable(poolId, toAgentError(error).reason, errorText(error))
+      })
+    }
+    const { health, reason, message } = this.#monitor.observation(poolId)
+    if (health === 'ERROR' || health === 'UNMOUNTED') throw unavailable(poolId, reason, message)
+    return activePool(entry)
+  }
+
+  findByPath(path: string): ActivePool | undefined {
+    const holders = [...this.#entries.values()].filter(
+      ({ active, backend }) => active && backend.mountPath !== '' && isInside(backend.mountPath, path),
+    )
+    const entry = holders[0]
+    return entry === undefined ? undefined : activePool(entry)
+  }
+
+  async reserve(poolId: string, bytes: number, ctx: OpContext, purpose = 'a job'): Promise<{ release(): void }> {
+    const { backend } = await this.require(poolId, ctx)
+    const probe = await backend.probe(ctx)
+    ctx.signal.throwIfAborted()
+    if (probe.health === 'ERROR' || probe.health === 'UNMOUNTED') throw unavailable(poolId, probe.reason, probe.message)
+    return this.#reservations.take(poolId, bytes, probe.availableBytes, purpose)
+  }
+
+  addUserSource(source: PoolUserSource): void {
+    this.#sources.push(source)
+  }
+
+  /** Who uses a pool: domains and others by the registered sources, and jobs. An error of a source is passed on: "cannot tell" is not "nobody". */
+  async users(pool: ActivePool, ctx: OpContext): Promise<PoolUser[]> {
+    const lists = await Promise.all(this.#sources.map((source) => source(pool, ctx)))
+    const jobs = this.#reservations.purposes(pool.config.poolId).map((name) => ({ name }))
+    return [...lists.flat(), ...jobs]
+  }
+
+  #backendOf(config: PoolConfig): PoolBackend {
+    const factory = this.#factories.find(({ kind }) => kind === config.kind)
+    if (factory !== undefined) return factory.create(config)
+    const kinds = this.#factories.map(({ kind }) => kind).join(', ')
+    throw new AgentError(
+      'POOL_TYPE_UNSUPPORTED',
+      `pool type ${quote(String(config.kind))} is not supported; use one of ${kinds}`,
+    )
+  }
+
+  async #initialise(backend: PoolBackend, ctx: OpContext): Promise<void> {
+    const { poolId } = backend.config
+    this.#refuseOverlap(backend)
+    const reverter = new Reverter(ctx.log)
+    try {
+      const { guard } = await backend.activate({ mode: 'initialise' }, withDeadline(ctx, ACTIVATION_TIMEOUT_MS))
+      reverter.add('deactivate the pool', async () => void (await backend.deactivate(detached(ctx))))
+      if (!this.#entries.has(poolId)) {
+        reverter.add('remove the marker', async () => backend.retire?.(detached(ctx)))
+      }
+      const probe = await backend.probe(ctx)
+      ctx.signal.throwIfAborted()
+      if (probe.health === 'ERROR' || probe.health === 'UNMOUNTED') {
+        throw unavailable(poolId, probe.reason, probe.message)
+      }
+      const record = recordOf(backend.config, guard)
+      await this.#store.put(poolId, record)
+      reverter.commit()
+      this.#entries.set(poolId, { ...newEntry(backend, record), active: true, guard })
+      this.#monitor.watch(poolId)
+      this.#monitor.record(poolId, probe)
+    } catch (error) {
+      await reverter.revert()
+      throw error
+    }
+  }
+
+  async #initAgain(entry: Entry, backend: PoolBackend, ctx: OpContext): Promise<void> {
+    const { poolId } = backend.config
+    if (!isDeepStrictEqual(entry.backend.config, backend.config)) {
+      throw new AgentError(
+        'POOL_CONFIG_CHANGED',
+        `pool ${poolId} is in use with another configuration; destroy it first or use another pool id`,
+      )
+    }
+    await this.#resume(entry, ctx)
+    this.#monitor.record(poolId, await entry.backend.probe(ctx))
+  }
+
+  // The pool directories of different pools must not overlap, whether they are active or not.
+  #refuseOverlap(backend: PoolBackend): void {
+    const mine = backend.mountPath
+    if (mine === '') return
+    for (const [poolId, other] of this.#entries) {
+      const theirs = other.backend.mountPath
+      if (poolId === backend.config.poolId || theirs === '') continue
+      if (isInside(mine, theirs) || isInside(theirs, mine)) {
+        throw new AgentError(
+          'POOL_PATH_CONFLICT',
+          `${mine} overlaps pool ${poolId} at ${theirs}; give each pool its own directory`,
+        )
+      }
+    }
+  }
+
+  async #activate(poolId: string, entry: Entry, ctx: OpContext): Promise<void> {
+    await this.#locks.run(poolId, ctx.signal, async () => {
+      if (!entry.active) await this.#resume(entry, ctx)
+    })
+  }
+
+  // Holding the lock of the pool.
+  async #resume(entry: Entry, ctx: OpContext): Promise<void> {
+    const { generation } = entry.record
+    const request: ActivationRequest = { mode: 'resume', ...(generation === undefined ? {} : { generation }) }
+    try {
+      const { guard } = await entry.backend.activate(request, withDeadline(ctx, ACTIVATION_TIMEOUT_MS))
+      entry.guard = guard
+      entry.active = true
+    } catch (error) {
+      if (CERTAIN_REASONS.includes(toAgentError(error).reason)) entry.active = false
+      throw error
+    }
+  }
+
+  async #find(poolId: string, ctx: OpContext): Promise<Entry> {
+    const known = this.#entries.get(poolId)
+    if (known !== undefined) return known
+    parseId(poolId, 'pool_id')
+    return this.#locks.run(poolId, ctx.signal, async () => {
+      const meanwhile = this.#entries.get(poolId)
+      if (meanwhile !== undefined) return meanwhile
+      const config = await discoverPool(
+        poolId,
+        this.#factories,
+        this.#environment,
+        withDeadline(ctx, DISCOVERY_TIMEOUT_MS),
+      )
+      if (config === undefined) throw notFound(poolId)
+      return this.#adopt(config, ctx)
+    })
+  }
+
+  async #adopt(config: PoolConfig, ctx: OpContext): Promise<Entry> {
+    const backend = this.#backendOf(config)
+    this.#refuseOverlap(backend)
+    const entry = newEntry(backend, { config: backend.config, discovered: true })
+    await this.#resume(entry, ctx)
+    entry.record = { ...recordOf(backend.config, entry.guard), discovered: true }
+    await this.#store.put(config.poolId, entry.record)
+    this.#entries.set(config.poolId, entry)
+    this.#monitor.watch(config.poolId)
+    this.#monitor.record(config.poolId, await backend.probe(ctx))
+    ctx.log.info({ pool: config.poolId, path: backend.mountPath }, 'found a pool again that had no record')
+    return entry
+  }
+
+  // One look of the health monitor: activates what is not active, and takes a pool up again whose storage was away for a while.
+  async #look(poolId: string, signal: AbortSignal): Promise<ProbeResult> {
+    const entry = this.#entries.get(poolId)
+    if (entry === undefined) return unreachable(notFound(poolId), 0)
+    const ctx: OpContext = { signal, log: this.#environment.log }
+    try {
+      await this.#activate(poolId, entry, ctx)
+      const probe = await entry.backend.probe(ctx)
+      if (!CERTAIN_REASONS.includes(probe.reason)) return probe
+      entry.active = false
+      await this.#activate(poolId, entry, ctx)
+      return await entry.backend.probe(ctx)
+    } catch (error) {
+      return unreachable(error, 0)
+    }
+  }
+
+  async #refuseInUse(entry: Entry, ctx: OpContext): Promise<void> {
+    const { poolId } = entry.record.config
+    const names = (await this.users(activePool(entry), ctx)).map((user) => user.name)
+    if (entry.backend.mountPath !== '') {
+      const io = this.#environment.io
+      const params = { root: entry.backend.mountPath, except: [process.pid, ...io.state().pids] }
+      names.push(...(await io.call({ poolId, isolation: 'common' }, 'processesUsing', params, { signal: ctx.signal })))
+    }
+    if (names.length === 0) return
+    const shown = names.slice(0, 10).join(', ') + (names.length > 10 ? ` and ${names.length - 10} more` : '')
+    throw new AgentError('POOL_IN_USE', `pool ${poolId} is used by ${shown}; stop them first`)
+  }
+
+  async #quietly(entry: Entry, step: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      const { poolId } = entry.record.config
+      this.#environment.log.warn(
+        { pool: poolId, step, err: errorText(error) },
+        'traces of a destroyed pool stay behind',
+      )
+    }
+  }
+
+  #info(poolId: string): PoolInfo {
+    const entry = this.#entries.get(poolId)
+    if (entry === undefined) throw notFound(poolId)
+    const { config, mountPath, devicePath, rbdPool } = entry.backend
+    const observation = this.#monitor.observation(poolId)
+    return { config, mountPath, devicePath: devicePath ?? '', rbdPool: rbdPool ?? '', observation }
+  }
+}
+
+function newEntry(backend: PoolBackend, record: PoolRecord): Entry {
+  return { backend, record, active: false, guard: undefined }
+}
+
+function recordOf(config: PoolConfig, guard: PoolGuard | undefined): PoolRecord {
+  return { config, ...(guard === undefined ? {} : { generation: guard.generation }) }
+}
+
+function activePool({ backend, guard }: Entry): ActivePool {
+  return { config: backend.config, backend, ...(guard === undefined ? {} : { guard }) }
+}
+
+// Undo goes on when the caller is gone.
+function detached(ctx: OpContext): OpContext {
+  return { ...ctx, signal: AbortSignal.timeout(ACTIVATION_TIMEOUT_MS) }
+}
+
+function notFound(poolId: string): AgentError {
+  return new AgentError('POOL_NOT_FOUND', `pool ${poolId} not found on this host; initialise it`)
+}
+
+function unavailable(poolId: string, reason: string, message: string): AgentError {
+  const error = new AgentError('POOL_UNAVAILABLE', `pool ${poolId} is not available: ${message}`, {
+    details: { reason },
+  })
+  return error
+}

@@ -1,0 +1,34 @@
+import { AgentError, toAgentError } from '../../core/errors.ts'
+import type { Reason } from '../../core/reasons.ts'
+
+const BY_ERRNO: Readonly<Record<string, readonly [Reason, string]>> = {
+  ENOENT: ['FILE_NOT_FOUND', 'it is missing'],
+  ENOTDIR: ['FILE_NOT_DIRECTORY', 'a component of it is not a directory'],
+  ENOSPC: ['POOL_FULL', 'the pool is full; free or add space'],
+  EDQUOT: ['POOL_FULL', 'the quota of the pool is used up; free space or raise the quota'],
+  EROFS: ['POOL_NOT_WRITABLE', 'the file system is mounted read-only'],
+  EACCES: ['POOL_NOT_WRITABLE', 'permission denied; check the permissions and mount options of the pool'],
+  EPERM: ['POOL_NOT_WRITABLE', 'not permitted; check the permissions and attributes of the file'],
+  ENAMETOOLONG: ['INVALID_PATH', 'a component of it is too long'],
+  ENOTEMPTY: ['CONFLICT', 'the directory is not empty'],
+  EBUSY: ['CONFLICT', 'it is in use'],
+}
+
+/** errno of a failed system call, or undefined for any other value. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** A failed system call on `what` as an AgentError; AgentErrors pass through. Unlisted errnos are POOL_IO_ERROR with their name. */
+export function poolError(error: unknown, what: string): AgentError {
+  const errno = errnoOf(error)
+  if (error instanceof AgentError || errno === undefined) return toAgentError(error)
+  const known = BY_ERRNO[errno]
+  if (known !== undefined) {
+    return new AgentError(known[0], `${what}: ${known[1]}`, { cause: error, details: { errno } })
+  }
+  return new AgentError('POOL_IO_ERROR', `${what}: the file system answered ${errno}; see the kernel log`, {
+    cause: error,
+    details: { errno },
+  })
+}

@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { link, open, readdir, readFile, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises'
+import { z } from 'zod'
+import { isAgentError } from '../../core/errors.ts'
+import { TEMP_SUFFIX } from '../../platform/files.ts'
+import { RECORDS_DIRECTORY } from '../pool-marker.ts'
+import { volumeRecordFile } from '../volume-name.ts'
+import { errnoOf, poolError } from './errno.ts'
+import { at, makeDirectories, openDirectory } from './pool-root.ts'
+
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
+
+const VOLUMES = [RECORDS_DIRECTORY, 'volumes'] as const
+
+const content = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('empty') }),
+  z.object({ type: z.literal('overlay'), path: z.string(), format: z.enum(['qcow2', 'raw']) }),
+  z.object({ type: z.literal('copy'), path: z.string(), format: z.enum(['qcow2', 'raw']) }),
+])
+
+const schema = z.object({
+  version: z.literal(1),
+  /** `claimed`: being made under the temp name; the final file is ours only if it is the same inode. `made`: complete. */
+  state: z.enum(['claimed', 'made']),
+  /** As it was asked for, to compare with a repeated request. */
+  spec: z.object({
+    name: z.string(),
+    format: z.enum(['qcow2', 'raw']),
+    sizeBytes: z.number(),
+    content,
+    owner: z.string(),
+  }),
+  /** Name of the unfinished file, in the directory of the final one. */
+  temp: z.string().regex(/^[^/]+$/),
+  /** Agent that makes it: others leave unfinished work alone on shared pools. */
+  node: z.string(),
+  /** Directories made for it, outermost first: removed again when it is given up. */
+  madeDirectories: z.array(z.string()),
+  createdAt: z.number(),
+})
+
+/** What the write probe leaves beside the records. */
+export const PROBE_FILE = 'probe'
+
+/** What the agent keeps about a volume it made, beside the volumes in the same file system. */
+export type VolumeRecord = Readonly<z.infer<typeof schema>>
+
+/** The directory with the volume records, made if missing. Close it. */
+export async function openRecords(root: FileHandle): Promise<FileHandle> {
+  return makeDirectories(root, VOLUMES, [])
+}
+
+/** Removes the bookkeeping directories if no record is in them. */
+export async function removeEmptyRecords(root: FileHandle): Promise<void> {
+  await rm(at(root, `${VOLUMES.join('/')}/${PROBE_FILE}`), { force: true })
+  for (const path of [VOLUMES.join('/'), RECORDS_DIRECTORY]) {
+    try {
+      await rmdir(at(root, path))
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'ENOENT') throw poolError(error, path)
+    }
+  }
+}
+
+/** The record of volume `name`, or undefined. An unreadable one is no record. */
+export async function readRecord(records: FileHandle, name: string): Promise<VolumeRecord | undefined> {
+  return readRecordFile(records, volumeRecordFile(name))
+}
+
+/** All records, sorted by volume name. */
+export async function readRecords(records: FileHandle): Promise<VolumeRecord[]> {
+  const found: VolumeRecord[] = []
+  for (const file of await recordFiles(records)) {
+    const record = await readRecordFile(records, file)
+    if (record !== undefined) found.push(record)
+  }
+  return found.sort((a, b) => (a.spec.name < b.spec.name ? -1 : 1))
+}
+
+/** How many volumes have a record. */
+export async function countRecords(root: FileHandle): Promise<number> {
+  try {
+    await using records = await openDirectory(root, VOLUMES)
+    return (await recordFiles(records)).length
+  } catch (error) {
+    if (isAgentError(error, 'FILE_NOT_FOUND')) return 0
+    throw error
+  }
+}
+
+/** Writes a record durably. With `exclusive`, answers false when there is one under this name (another host was first). */
+export async function writeRecord(records: FileHandle, record: VolumeRecord, exclusive = false): Promise<boolean> {
+  const file = volumeRecordFile(record.spec.name)
+  return writeDurably(records, file, `${JSON.stringify(record)}\n`, 0o600, exclusive)
+}
+
+/** Forgets a volume. */
+export async function removeRecord(records: FileHandle, name: string): Promise<void> {
+  await rm(at(records, volumeRecordFile(name)), { force: true })
+  await records.sync()
+}
+
+/**
+ * Replaces or (exclusive) makes a small file in an open directory: temp file, fsync, rename or link, fsync of the directory. False when an exclusive one was
+ * there.
+ */
+export async function writeDurably(
+  directory: FileHandle,
+  name: string,
+  data: string,
+  mode: number,
+  exclusive: boolean,
+): Promise<boolean> {
+  const temp = at(directory, `.${randomUUID()}${TEMP_SUFFIX}`)
+  try {
+    {
+      await using file = await open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode)
+      await file.writeFile(data)
+      await file.sync()
+    }
+    if (exclusive) {
+      await link(temp, at(directory, name))
+      await unlink(temp)
+    } else await rename(temp, at(directory, name))
+  } catch (error) {
+    await rm(temp, { force: true })
+    if (exclusive && errnoOf(error) === 'EEXIST') return false
+    throw poolError(error, name)
+  }
+  await directory.sync()
+  return true
+}
+
+async function recordFiles(records: FileHandle): Promise<string[]> {
+  return (await readdir(at(records, '.'))).filter((name) => name.endsWith('.json'))
+}
+
+async function readRecordFile(records: FileHandle, file: string): Promise<VolumeRecord | undefined> {
+  try {
+    await using handle = await open(at(records, file), O_RDONLY | O_NOFOLLOW)
+    const parsed = schema.safeParse(JSON.parse(await readFile(handle, 'utf8')))
+    return parsed.success && volumeRecordFile(parsed.data.spec.name) === file ? parsed.data : undefined
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw poolError(error, file)
+  }
+}
