@@ -2,7 +2,17 @@
 # Node 24 and the npm packages of the checkout. Needs say.sh and ROOT (the checkout's directory).
 #
 # Whatever Node the host has runs npm only: the dependency node-linux-<arch> carries Node 24 through the registry,
-# so that after `npm ci` it is node_modules/.bin/node.
+# so that after `npm ci` it is node_modules/.bin/node, first on the PATH of every npm script.
+
+# npm 9 (Debian 12) drops the link again when it removes the other architecture's package, which has the same one.
+link_node() {
+  local package
+  for package in "$ROOT"/node_modules/node-linux-*; do
+    if [[ -x $package/bin/node ]] && "$package/bin/node" --version >/dev/null 2>&1; then
+      ln -sfn "../${package##*/}/bin/node" "$ROOT/node_modules/.bin/node"
+    fi
+  done
+}
 
 # use_checkout_node : installs the npm packages when package-lock.json changed, puts Node 24 first on PATH and
 # names it in NODE.
@@ -18,6 +28,7 @@ use_checkout_node() {
     say "npm ci (package-lock.json is new or changed)"
     npm --prefix "$ROOT" ci --no-audit --no-fund --loglevel=error </dev/null >&2 7>&- ||
       die "npm ci failed; check the network and the registry (npm config get registry)"
+    link_node
     echo "$want" >"$stamp"
   fi
   exec 7>&-
