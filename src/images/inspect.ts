@@ -16,7 +16,7 @@ export interface ImageFacts {
 
 /** The worker's half of ImageInspector; part of the `transfer` and the `storage` worker. */
 export const inspectHandlers: WorkerHandlers = {
-  'image.header': async ({ path }: { path: string }) => await readImageHeader(path),
+  'image.header': async ({ path }: { path: string }) => readImageHeader(path),
 }
 
 const HEADER_TIMEOUT_MS = 15_000

@@ -1,0 +1,62 @@
+import { AgentError } from '../core/errors.ts'
+
+/** Digests the agent verifies by. */
+export type DigestAlgorithm = 'sha256' | 'sha512'
+
+/** Digests of one file in lower-case hex. */
+export type Digests = Readonly<Partial<Record<DigestAlgorithm, string>>>
+
+/** What a caller says the file's digest is. */
+export interface Checksum {
+  readonly algorithm: DigestAlgorithm
+  /** Lower-case hex of the full length. */
+  readonly hex: string
+}
+
+const HEX_LENGTH: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha512: 128 }
+
+/**
+ * A checksum from a request: `sha256:<hex>`, `sha512:<hex>`, or bare hex whose length tells; undefined when none is given. A `type` beside it (gRPC) must agree.
+ * Throws CHECKSUM_INVALID.
+ */
+export function parseChecksum(text: string, type = ''): Checksum | undefined {
+  const given = text.trim().toLowerCase()
+  if (given === '') return undefined
+  const match = /^(?:([a-z0-9-]+):)?([0-9a-f]+)$/.exec(given)
+  const hex = match?.[2] ?? ''
+  const named = match?.[1] ?? type.trim().toLowerCase()
+  const algorithm = toAlgorithm(named === '' ? lengthName(hex) : named)
+  const typeAgrees = type.trim() === '' || toAlgorithm(type.trim().toLowerCase()) === algorithm
+  if (algorithm === undefined || hex.length !== HEX_LENGTH[algorithm] || !typeAgrees) {
+    throw new AgentError(
+      'CHECKSUM_INVALID',
+      'checksum: give sha256 (64 hexadecimal digits) or sha512 (128), bare or as sha256:<hex>',
+    )
+  }
+  return { algorithm, hex }
+}
+
+/** Throws CHECKSUM_MISMATCH when `digests` lack or contradict the expected checksum; no checksum, no complaint. */
+export function checkDigest(digests: Digests, expected: Checksum | undefined, name: string): void {
+  if (expected === undefined) return
+  const actual = digests[expected.algorithm]
+  if (actual === expected.hex) return
+  throw new AgentError(
+    'CHECKSUM_MISMATCH',
+    `${name}: ${expected.algorithm} is ${actual ?? 'unknown'}, expected ${expected.hex}; nothing was kept`,
+  )
+}
+
+/** The digests to make of a file: sha256 for the manifest, and what the caller checks by. */
+export function digestAlgorithms(expected: Checksum | undefined): DigestAlgorithm[] {
+  return expected?.algorithm === 'sha512' ? ['sha256', 'sha512'] : ['sha256']
+}
+
+function lengthName(hex: string): string {
+  return hex.length === HEX_LENGTH.sha256 ? 'sha256' : hex.length === HEX_LENGTH.sha512 ? 'sha512' : ''
+}
+
+function toAlgorithm(name: string): DigestAlgorithm | undefined {
+  const plain = name.replace('-', '')
+  return plain === 'sha256' || plain === 'sha512' ? plain : undefined
+}
