@@ -77,7 +77,7 @@ export interface DomainDefinition {
   readonly hugepages: boolean
   readonly firmware: Firmware
   readonly guestFamily: GuestFamily
-  /** Boot devices by their id, first one first; devices that are not named are not booted from. */
+  /** Boot devices (ids of disks and CD-ROMs, `nic:<id>`), first one first; devices that are not named are not booted from. */
   readonly bootOrder: readonly string[]
   readonly disks: readonly DiskDefinition[]
   readonly nics: readonly NicDefinition[]

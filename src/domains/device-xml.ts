@@ -26,7 +26,7 @@ export function devicesXml(definition: DomainDefinition): XmlNode {
     ...names.disks.map((disk) => diskXml(disk, bootOrderOf(disk.device.id))),
     ...names.cdroms.map((cdrom) => cdromXml(cdrom, bootOrderOf(cdrom.device.id))),
     ...controllersXml(definition, names.sataControllers, names.usesScsi),
-    ...definition.nics.map((nic) => nicXml(nic, bootOrderOf(nic.id))),
+    ...definition.nics.map((nic) => nicXml(nic, bootOrderOf(`nic:${nic.id}`))),
     ...consoleXml(definition.consoleLogPath),
     el('channel', { type: 'unix' }, [el('target', { type: 'virtio', name: GUEST_AGENT_CHANNEL })]),
     el('input', { type: 'tablet', bus: 'usb' }),

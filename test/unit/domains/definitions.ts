@@ -104,7 +104,7 @@ export const definitionTable: readonly (readonly [string, DomainDefinition])[] =
         disk({ id: 'sata0', bus: 'sata', readonly: true }),
       ],
       cdroms: [cdrom({ bootable: true }), cdrom({ id: 'empty', path: '' }), cdrom({ id: 'seed', role: 'seed' })],
-      bootOrder: ['cdrom0', 'root', 'nic0'],
+      bootOrder: ['cdrom0', 'root', 'nic:nic0'],
     }),
   ],
   ['thirty virtio disks', definition({ disks: Array.from({ length: 30 }, (_, i) => disk({ id: `d${i}` })) })],

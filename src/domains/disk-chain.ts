@@ -1,0 +1,107 @@
+import path from 'node:path'
+import type { OpContext } from '../core/context.ts'
+import { AgentError, isAgentError } from '../core/errors.ts'
+import { quote } from '../core/ids.ts'
+import type { DiskFormat } from '../core/model.ts'
+import { isInside } from '../platform/files.ts'
+import { imageInfo } from '../storage/qemu-img.ts'
+import type { DiskLayer } from './definition.ts'
+import type { DomainDeps } from './deps.ts'
+
+const MAX_LAYERS = 16
+
+/** An image or disk as found: its layers, active one first, and the size a guest sees. */
+export interface FoundDisk {
+  readonly layers: readonly [DiskLayer, ...DiskLayer[]]
+  readonly virtualSizeBytes: number
+}
+
+/** Throws `reason` unless `file` is in an active pool or in a directory the configuration allows: anything else could be a secret of the host. */
+export function requireAllowedPlace(
+  file: string,
+  what: string,
+  deps: Pick<DomainDeps, 'pools' | 'config'>,
+  reason: 'BACKING_FILE_REFUSED' | 'INVALID_PATH' = 'INVALID_PATH',
+): void {
+  const allowed =
+    deps.config.imageRoots.some((root) => isInside(root, file)) || deps.pools.findByPath(file) !== undefined
+  if (allowed) return
+  throw new AgentError(
+    reason,
+    `${what}: ${quote(file)} is in no active pool and no allowed image directory of this host`,
+  )
+}
+
+/** A backing image: plain, in an allowed place. Errors: BACKING_FILE_MISSING, BACKING_FILE_REFUSED, those of storage. */
+export async function findBackingImage(file: string, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
+  requireAllowedPlace(file, 'backing image', deps, 'BACKING_FILE_REFUSED')
+  try {
+    const facts = await deps.inspector.inspect(file, ctx)
+    return { layers: [{ type: 'file', path: file, format: facts.format }], virtualSizeBytes: facts.virtualSizeBytes }
+  } catch (error) {
+    if (isAgentError(error, 'FILE_NOT_FOUND')) {
+      throw new AgentError(
+        'BACKING_FILE_MISSING',
+        `backing image ${quote(file)} is missing on this host; download it first`,
+        { cause: error },
+      )
+    }
+    if (isAgentError(error, 'IMAGE_NOT_AN_IMAGE', 'IMAGE_REFUSED')) {
+      throw new AgentError('BACKING_FILE_REFUSED', `backing image: ${error.message}`, { cause: error })
+    }
+    throw error
+  }
+}
+
+/** A disk that is attached as it is. Overlays are followed to their last layer, all of it in allowed places. */
+export async function findExistingDisk(
+  file: string,
+  format: DiskFormat | undefined,
+  deps: DomainDeps,
+  ctx: OpContext,
+): Promise<FoundDisk> {
+  requireAllowedPlace(file, 'disk', deps)
+  const kind = await deps.media.kind(file, ctx)
+  if (kind === 'missing') throw new AgentError('VOLUME_NOT_FOUND', `disk ${quote(file)} is missing on this host`)
+  if (kind !== 'file') throw new AgentError('INVALID_PATH', `disk ${quote(file)} is not a regular file`)
+  if (format !== undefined) return followChain(file, format, deps, ctx)
+  try {
+    const facts = await deps.inspector.inspect(file, ctx)
+    return { layers: [{ type: 'file', path: file, format: facts.format }], virtualSizeBytes: facts.virtualSizeBytes }
+  } catch (error) {
+    // An overlay is no plain image; only a qcow2 file can be one.
+    if (!isAgentError(error, 'IMAGE_REFUSED')) throw error
+    return followChain(file, 'qcow2', deps, ctx)
+  }
+}
+
+async function followChain(file: string, format: DiskFormat, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
+  const layers: DiskLayer[] = []
+  let virtualSizeBytes: number | undefined
+  let next: { file: string; format: DiskFormat } | undefined = { file, format }
+  while (next !== undefined) {
+    const { file: current, format: currentFormat }: { file: string; format: DiskFormat } = next
+    if (layers.length >= MAX_LAYERS) throw refused(file, `has more than ${MAX_LAYERS} layers`)
+    requireAllowedPlace(current, 'backing image', deps, 'BACKING_FILE_REFUSED')
+    const info = await imageInfo(current, currentFormat, ctx)
+    if (info.encrypted || info.dataFile !== undefined)
+      throw refused(current, 'is encrypted or has an external data file')
+    virtualSizeBytes ??= info.virtualSizeBytes
+    layers.push({ type: 'file', path: current, format: currentFormat })
+    next = undefined
+    if (info.backingFile !== undefined) {
+      const { backingFormat } = info
+      if (backingFormat !== 'qcow2' && backingFormat !== 'raw')
+        throw refused(current, 'does not state the format of its backing file')
+      if (/^[a-z0-9+.-]+:/i.test(info.backingFile)) throw refused(current, 'has a backing file that is not a path')
+      next = { file: path.resolve(path.dirname(current), info.backingFile), format: backingFormat }
+    }
+  }
+  const [active, ...backing] = layers
+  if (active === undefined) throw refused(file, 'has no layer')
+  return { layers: [active, ...backing], virtualSizeBytes: virtualSizeBytes ?? 0 }
+}
+
+function refused(file: string, why: string): AgentError {
+  return new AgentError('BACKING_FILE_REFUSED', `disk ${quote(file)} ${why}`)
+}

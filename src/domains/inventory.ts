@@ -1,0 +1,297 @@
+import type { Logger } from '../core/context.ts'
+import { AgentError, errorText } from '../core/errors.ts'
+import { abortable } from '../core/keyed-lock.ts'
+import type { NodeEvent, NodeEventType, PowerState, VmInfo, VmUsage } from '../core/model.ts'
+import type { LibvirtClient } from '../libvirt/client.ts'
+import { VIR_ERR } from '../libvirt/constants.ts'
+import { isLibvirtError } from '../libvirt/errors.ts'
+import { uuidText } from '../libvirt/uuid.ts'
+import { parseDomain, type DomainFacts } from './domain-info.ts'
+import { EventStream } from './event-stream.ts'
+import { domainRef, isOff, powerState } from './libvirt-domain.ts'
+import { vmError, vmNotFound } from './libvirt-errors.ts'
+import { eventOfChange, lifecycleMeaning } from './lifecycle-events.ts'
+import { UsageReader } from './usage.ts'
+
+/** What is known of one domain. */
+export interface DomainEntry {
+  readonly facts: DomainFacts
+  readonly state: PowerState
+  readonly startedAt: number | undefined
+  readonly observedAt: number
+}
+
+const READ_TIMEOUT_MS = 15_000
+const RELIST_MS = 60_000
+
+type Listener = (vmId: string) => void
+
+interface Refresh {
+  again: boolean
+  /** After a gap without events: tell the changes that are found. */
+  tellChanges: boolean
+  done: Promise<void>
+}
+
+/**
+ * All domains of the host in memory, kept true by libvirt's events: listed at every (re)connect, after that by events, and once a minute to be sure. While there is
+ * no connection it tells nothing: LIBVIRT_UNAVAILABLE rather than old truth. VM_NOT_FOUND only ever comes from libvirt's own word.
+ */
+export class DomainInventory {
+  readonly #client: LibvirtClient
+  readonly #log: Logger
+  readonly #events: EventStream<NodeEvent>
+  readonly #usage: UsageReader
+  #entries = new Map<string, DomainEntry>()
+  readonly #listeners = new Set<Listener>()
+  /** Refreshes under way; a second wish for the same domain meanwhile is kept as one more run. */
+  readonly #refreshing = new Map<string, Refresh>()
+  #listed = false
+  #everListed = false
+  #nextEventId = 1
+  #stop: (() => void)[] = []
+
+  constructor(client: LibvirtClient, log: Logger) {
+    this.#client = client
+    this.#log = log.child({ component: 'inventory' })
+    this.#events = new EventStream(this.#log)
+    this.#usage = new UsageReader(client)
+  }
+
+  /** Registers with the client; before it connects, so that the first listing is part of its resync. Does not wait for a connection. */
+  async start(): Promise<void> {
+    this.#stop.push(this.#client.onResync((signal) => this.#list(signal, true)))
+    this.#stop.push(
+      this.#client.onState(({ phase }) => {
+        if (phase === 'disconnected' || phase === 'closed') this.#listed = false
+      }),
+    )
+    const unsubscribe = await Promise.all([
+      this.#client.subscribe('domain:LIFECYCLE', ({ dom, event, detail }) =>
+        this.#onLifecycle(uuidText(dom.uuid), event, detail),
+      ),
+      this.#client.subscribe('domain:REBOOT', ({ dom }) => this.#onReboot(uuidText(dom.uuid))),
+      this.#client.subscribe('domain:METADATA_CHANGE', ({ dom }) => this.#refreshSoon(uuidText(dom.uuid))),
+      this.#client.subscribe('domain:DEVICE_ADDED', ({ dom }) => this.#refreshSoon(uuidText(dom.uuid))),
+      this.#client.subscribe('domain:DEVICE_REMOVED', ({ dom }) => this.#refreshSoon(uuidText(dom.uuid))),
+    ])
+    for (const off of unsubscribe) {
+      this.#stop.push(() => {
+        off().catch((error: unknown) => this.#log.debug({ err: errorText(error) }, 'could not deregister an event'))
+      })
+    }
+    const timer = setInterval(() => {
+      if (this.#listed)
+        this.#list(AbortSignal.timeout(RELIST_MS)).catch((error: unknown) =>
+          this.#log.warn({ err: errorText(error) }, 'could not list domains'),
+        )
+    }, RELIST_MS)
+    timer.unref()
+    this.#stop.push(() => clearInterval(timer))
+    // The client may have connected before us: then no resync is coming.
+    if (this.#client.state.phase === 'connected') await this.#list(AbortSignal.timeout(RELIST_MS))
+  }
+
+  stop(): void {
+    for (const stop of this.#stop.splice(0)) stop()
+  }
+
+  /** Every domain as it is now. LIBVIRT_UNAVAILABLE without a connection. */
+  entries(): DomainEntry[] {
+    this.#requireTruth()
+    return [...this.#entries.values()]
+  }
+
+  /** One domain; asks libvirt when it is not in memory. Errors: VM_NOT_FOUND (libvirt's word), LIBVIRT_*. */
+  async entry(vmId: string, signal: AbortSignal): Promise<DomainEntry> {
+    this.#requireTruth()
+    if (!this.#entries.has(vmId)) await abortable(this.refresh(vmId), signal)
+    this.#requireTruth()
+    const entry = this.#entries.get(vmId)
+    if (entry === undefined) throw vmNotFound(vmId)
+    return entry
+  }
+
+  /** All VMs with their usage. LIBVIRT_UNAVAILABLE without a connection. */
+  async list(signal: AbortSignal): Promise<VmInfo[]> {
+    this.#requireTruth()
+    const usage = await this.#readUsage(signal)
+    return this.entries().map((entry) => vmInfo(entry, usage.get(entry.facts.vmId)))
+  }
+
+  /** One VM with its usage. Errors as `entry`. */
+  async get(vmId: string, signal: AbortSignal): Promise<VmInfo> {
+    const before = await this.entry(vmId, signal)
+    const usage = isOff(before.state) ? undefined : (await this.#readUsage(signal)).get(vmId)
+    return vmInfo(await this.entry(vmId, signal), usage)
+  }
+
+  /** Events of all VMs from now on until `signal` fires. */
+  events(signal: AbortSignal): AsyncIterable<NodeEvent> {
+    return this.#events.subscribe(signal)
+  }
+
+  /** Calls `listener` with the id of each domain that changed or went; returns how to stop that. */
+  onChange(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** Reads one domain anew. Errors: LIBVIRT_*. */
+  async refresh(vmId: string, tellChanges = false): Promise<void> {
+    const running = this.#refreshing.get(vmId)
+    if (running !== undefined) {
+      running.again = true
+      running.tellChanges ||= tellChanges
+      await running.done
+      return
+    }
+    const job: Refresh = { again: false, tellChanges, done: Promise.resolve() }
+    this.#refreshing.set(vmId, job)
+    job.done = (async () => {
+      try {
+        do {
+          job.again = false
+          await this.#readOne(vmId, job)
+        } while (job.again)
+      } finally {
+        this.#refreshing.delete(vmId)
+      }
+    })()
+    await job.done
+  }
+
+  #requireTruth(): void {
+    if (this.#listed) return
+    const { error } = this.#client.state
+    throw new AgentError(
+      'LIBVIRT_UNAVAILABLE',
+      'the agent has no connection to libvirt at the moment, so it cannot tell the state of VMs',
+      {
+        cause: error,
+      },
+    )
+  }
+
+  async #readUsage(signal: AbortSignal): Promise<ReadonlyMap<string, VmUsage>> {
+    try {
+      return await abortable(this.#usage.read(), signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      // States are worth telling without numbers; a lost connection is noticed by the caller's own check.
+      this.#log.warn({ err: errorText(error) }, 'could not read the usage of VMs')
+      return new Map()
+    }
+  }
+
+  async #list(signal: AbortSignal, tellChanges = false): Promise<void> {
+    const { domains } = await this.#client.call(
+      'remote:CONNECT_LIST_ALL_DOMAINS',
+      { need_results: 1, flags: 0 },
+      { timeoutMs: READ_TIMEOUT_MS, signal },
+    )
+    const present = new Set(domains.map((dom) => uuidText(dom.uuid)))
+    for (const vmId of this.#entries.keys()) if (!present.has(vmId)) this.#drop(vmId)
+    await Promise.all([...present].map((vmId) => abortable(this.refresh(vmId, tellChanges), signal)))
+    this.#listed = true
+    this.#everListed = true
+  }
+
+  async #readOne(vmId: string, job: Refresh): Promise<void> {
+    const dom = domainRef(vmId)
+    try {
+      const { state, reason } = await this.#client.call(
+        'remote:DOMAIN_GET_STATE',
+        { dom, flags: 0 },
+        { timeoutMs: READ_TIMEOUT_MS },
+      )
+      const { xml } = await this.#client.call(
+        'remote:DOMAIN_GET_XML_DESC',
+        { dom, flags: 0 },
+        { timeoutMs: READ_TIMEOUT_MS },
+      )
+      // An event came meanwhile: what was read may be older than it.
+      if (!job.again) this.#put(vmId, parseDomain(xml), powerState(state, reason), job.tellChanges)
+    } catch (error) {
+      if (!isLibvirtError(error, VIR_ERR.NO_DOMAIN)) throw vmError(error, vmId)
+      this.#drop(vmId)
+    }
+  }
+
+  #put(vmId: string, facts: DomainFacts, state: PowerState, tellChange: boolean): void {
+    const before = this.#entries.get(vmId)
+    const startedAt = isOff(state) ? undefined : before?.startedAt
+    this.#entries.set(vmId, { facts, state, startedAt, observedAt: Date.now() })
+    // With events on their way, telling it here as well would tell it twice.
+    const type = before === undefined || !tellChange ? undefined : eventOfChange(before.state, state)
+    if (type !== undefined) this.#publish(type, vmId, facts.name, 'seen when the state was read again')
+    this.#changed(vmId)
+  }
+
+  #drop(vmId: string): void {
+    const before = this.#entries.get(vmId)
+    if (before === undefined) return
+    this.#entries.delete(vmId)
+    if (!isOff(before.state)) this.#publish('VM_STOPPED', vmId, before.facts.name, 'removed from libvirt')
+    this.#changed(vmId)
+  }
+
+  #onLifecycle(vmId: string, event: number, detail: number): void {
+    const meaning = lifecycleMeaning(event, detail)
+    const before = this.#entries.get(vmId)
+    if (before !== undefined && meaning.state !== undefined) {
+      const started = meaning.type === 'VM_STARTED'
+      const off = isOff(meaning.state)
+      const startedAt = started ? Date.now() : off ? undefined : before.startedAt
+      this.#entries.set(vmId, { ...before, state: meaning.state, startedAt, observedAt: Date.now() })
+    }
+    if (meaning.type !== undefined) this.#publish(meaning.type, vmId, before?.facts.name ?? '', meaning.detail)
+    this.#changed(vmId)
+    this.#refreshSoon(vmId)
+  }
+
+  #onReboot(vmId: string): void {
+    this.#publish('VM_REBOOTED', vmId, this.#entries.get(vmId)?.facts.name ?? '', 'rebooted')
+  }
+
+  #refreshSoon(vmId: string): void {
+    this.refresh(vmId).catch((error: unknown) => {
+      // The next listing, at the latest the one after a reconnect, makes good for it.
+      this.#log.debug({ vm: vmId, err: errorText(error) }, 'could not read a domain after its event')
+    })
+  }
+
+  #publish(type: NodeEventType, vmId: string, name: string, detail: string): void {
+    // Before the first listing nothing is known, so nothing has changed.
+    if (!this.#everListed) return
+    this.#events.publish({
+      id: String(this.#nextEventId++),
+      timestamp: Date.now(),
+      type,
+      vmId,
+      message: `VM ${name === '' ? vmId : name}: ${detail}`,
+      metadata: { detail, ...(name === '' ? {} : { name }) },
+    })
+  }
+
+  #changed(vmId: string): void {
+    for (const listener of [...this.#listeners]) listener(vmId)
+  }
+}
+
+function vmInfo(entry: DomainEntry, usage: VmUsage | undefined): VmInfo {
+  const { facts, state, startedAt, observedAt } = entry
+  return {
+    vmId: facts.vmId,
+    name: facts.name,
+    state,
+    managed: facts.managed,
+    cpuCount: facts.cpuCount,
+    memoryBytes: facts.memoryBytes,
+    labels: facts.labels,
+    disks: facts.disks.map(({ poolId: _pool, volume: _volume, owned: _owned, ...disk }) => disk),
+    ...(usage === undefined || isOff(state) ? {} : { usage }),
+    ...(startedAt === undefined ? {} : { startedAt }),
+    observedAt,
+  }
+}
