@@ -264,8 +264,8 @@ export class LibvirtClient {
     })
     this.#session = session
     this.#libVersion = session.libVersion
-    this.#state.set('resyncing')
     await this.#events.attach(session.eventConnection)
+    this.#state.set('resyncing')
     const over = AbortSignal.any([signal, session.endedSignal])
     for (const handler of [...this.#resyncHandlers]) await abortable(handler(over), over)
     over.throwIfAborted()

@@ -1,5 +1,6 @@
 import { errorText } from '../core/errors.ts'
 import type { Connection } from './connection.ts'
+import { LibvirtError } from './errors.ts'
 import { type EventFamily, type EventName, type EventPayload, EVENTS, FAMILY_OF_MESSAGE } from './event-names.ts'
 import { callOn } from './open-connection.ts'
 
@@ -57,7 +58,7 @@ export class EventRegistry {
     this.detach()
     this.#connection = connection
     await this.#inTurn(async () => {
-      for (const event of this.#listeners.keys()) await this.#reconcile(event)
+      for (const event of this.#listeners.keys()) await this.#reattach(event)
     })
   }
 
@@ -86,6 +87,16 @@ export class EventRegistry {
       // The one who asked gets the error; the next in the queue goes on.
     })
     await mine
+  }
+
+  /** A daemon that was replaced by another version may lack an event: that must not keep the agent from connecting. */
+  async #reattach(event: EventName): Promise<void> {
+    try {
+      await this.#reconcile(event)
+    } catch (error) {
+      if (!(error instanceof LibvirtError)) throw error
+      this.#warn(`libvirt refused to send ${event}: ${error.message}`)
+    }
   }
 
   /** Makes the daemon's side fit: registered exactly when there are listeners. */

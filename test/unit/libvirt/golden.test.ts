@@ -21,7 +21,10 @@ const golden = JSON.parse(
 ) as Golden[]
 const remote = PROGRAMS[0]!
 const nameOf = (number: number) => Object.entries(remote.procedures).find(([, p]) => p.number === number)?.[0] ?? ''
-type Half = { encode?: (w: XdrWriter, v: never) => void; decode?: (r: XdrReader) => unknown }
+interface Half {
+  readonly encode?: ((w: XdrWriter, v: never) => void) | undefined
+  readonly decode?: ((r: XdrReader) => unknown) | undefined
+}
 const peer = remotePeer.procedures as Record<string, Half>
 
 /** Decodes with one half and encodes again with the other: the bytes must be those that were recorded. */
