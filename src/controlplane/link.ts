@@ -193,6 +193,7 @@ class Link implements ControlPlaneLink {
         continue
       }
       const pauseMs = await this.#beat(nodeId, signal)
+      if (this.#nodeId === undefined) continue
       const due = Math.max(this.#grid.next(), this.#pace.now() + pauseMs)
       await this.#beatAlarm.sleepUntil(due, this.#pace, signal)
     }

@@ -51,7 +51,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     })
   }
   const post = async (procedure: string, body: string, signal: AbortSignal) => {
-    return await (
+    return (
       await (pool ??= open())
     ).request({
       method: 'POST',

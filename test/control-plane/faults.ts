@@ -1,0 +1,61 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/**
+ * How the stand-in misbehaves on purpose.
+ * - `hold`: takes the request and never answers (a hung server, or a half-open connection);
+ * - `cut`: half of an answer, then silence;
+ * - `reset`: breaks the connection instead of an answer;
+ * - `slow`: answers properly after `ms`;
+ * - `answer`: a fixed answer instead of the real one.
+ */
+export type Fault =
+  | { readonly kind: 'hold' }
+  | { readonly kind: 'cut' }
+  | { readonly kind: 'reset' }
+  | { readonly kind: 'slow'; readonly ms: number }
+  | {
+      readonly kind: 'answer'
+      readonly status: number
+      readonly body: string
+      readonly headers?: Readonly<Record<string, string>>
+    }
+
+/** A web page where JSON is expected. */
+export const HTML_PAGE: Fault = {
+  kind: 'answer',
+  status: 200,
+  body: '<!doctype html><title>Welcome</title>',
+  headers: { 'content-type': 'text/html' },
+}
+
+/** Maintenance, as a load balancer says it. */
+export function maintenance(retryAfterSeconds: number): Fault {
+  return {
+    kind: 'answer',
+    status: 503,
+    body: 'Service Unavailable',
+    headers: { 'retry-after': String(retryAfterSeconds), 'content-type': 'text/plain' },
+  }
+}
+
+/** Applies a fault; true when the request has been dealt with. */
+export async function applyFault(fault: Fault, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+  switch (fault.kind) {
+    case 'hold':
+      return true
+    case 'cut':
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '64' })
+      response.write('{"id":"0')
+      return true
+    case 'reset':
+      request.socket.resetAndDestroy()
+      return true
+    case 'slow':
+      await new Promise((resolve) => setTimeout(resolve, fault.ms))
+      return false
+    case 'answer':
+      response.writeHead(fault.status, fault.headers)
+      response.end(fault.body)
+      return true
+  }
+}

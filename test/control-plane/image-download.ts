@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** The answer to a poll, as far as the control plane reads it. */
+export interface DownloadPoll {
+  readonly targetPath: string
+  readonly status: string
+  readonly progressPercent: number
+  readonly bytesDownloaded: number
+  readonly bytesTotal: number
+  readonly errorMessage: string | null
+}
+
+export interface ImageDownload {
+  readonly catalogId: string
+  readonly imageId: string
+  readonly url: string
+  readonly targetDir: string
+  readonly poolId: string
+  readonly checksum: string
+}
+
+/** What the control plane's image record says in the end. */
+export interface ImageRecord {
+  readonly phase: 'READY' | 'ERROR'
+  readonly path: string
+  readonly sizeBytes: number
+  readonly errorMessage: string
+}
+
+export interface DownloadOptions {
+  readonly signal: AbortSignal
+  /** 2 s by default, as the control plane polls. */
+  readonly periodMs?: number
+  readonly onPoll?: (poll: DownloadPoll) => void
+}
+
+const REQUEST_TIMEOUT_MS = 10_000
+const POLL_PERIOD_MS = 2_000
+
+/**
+ * DownloadImage (contract.md 2.1): the POST must answer exactly 200, anything else is an ERROR image at once; then polls without end until `completed` or
+ * `failed`. A poll that fails, is a 404, or has a fraction where an integer belongs is ignored.
+ */
+export async function downloadImage(
+  nodeHttp: string,
+  job: ImageDownload,
+  options: DownloadOptions,
+): Promise<ImageRecord> {
+  const { signal, periodMs = POLL_PERIOD_MS } = options
+  const withTimeout = () => AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)])
+  const accepted = await fetch(`${nodeHttp}/api/v1/images/download`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(job),
+    signal: withTimeout(),
+  })
+  const body = await accepted.text()
+  if (accepted.status !== 200) {
+    return { phase: 'ERROR', path: '', sizeBytes: 0, errorMessage: `node daemon error (${accepted.status}): ${body}` }
+  }
+  const { jobId } = JSON.parse(body) as { jobId: string }
+  for (;;) {
+    await sleep(periodMs, undefined, { signal })
+    const poll = await pollJob(`${nodeHttp}/api/v1/images/download/${jobId}`, withTimeout())
+    signal.throwIfAborted()
+    if (poll === undefined) continue
+    options.onPoll?.(poll)
+    const { targetPath, bytesDownloaded, errorMessage } = poll
+    if (poll.status === 'completed')
+      return { phase: 'READY', path: targetPath, sizeBytes: bytesDownloaded, errorMessage: '' }
+    if (poll.status === 'failed')
+      return { phase: 'ERROR', path: '', sizeBytes: 0, errorMessage: errorMessage || 'download failed' }
+  }
+}
+
+async function pollJob(url: string, signal: AbortSignal): Promise<DownloadPoll | undefined> {
+  try {
+    const response = await fetch(url, { signal })
+    const poll = (await response.json()) as DownloadPoll
+    const integers = [poll.progressPercent, poll.bytesDownloaded, poll.bytesTotal]
+    return response.status === 200 && integers.every(Number.isSafeInteger) ? poll : undefined
+  } catch {
+    return undefined
+  }
+}
