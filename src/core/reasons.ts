@@ -65,6 +65,11 @@ export const REASONS = {
     'Wait for the other operation, or use another id.',
   ),
   ROUTE_UNKNOWN: reason('NOT_FOUND', 'No such HTTP route.', 'See /api/v1/openapi.json.'),
+  ORIGIN_REFUSED: reason(
+    'PERMISSION_DENIED',
+    'A web page of another origin sent the request.',
+    'Call the API from a program, or from a page that this agent serves.',
+  ),
   BODY_TOO_LARGE: reason(
     'RESOURCE_EXHAUSTED',
     'The request body is larger than the route accepts.',

@@ -10,7 +10,14 @@ import type {
   PoolInfo,
   VmInfo,
 } from '../../../src/core/model.ts'
-import type { HostService, ImageService, PoolService, Services, VmService } from '../../../src/services/contracts.ts'
+import type {
+  GuestCommand,
+  HostService,
+  ImageService,
+  PoolService,
+  Services,
+  VmService,
+} from '../../../src/services/contracts.ts'
 
 export const VM_ID = '11111111-2222-4333-8444-555555555555'
 export const NOW = 1_700_000_000_123
@@ -84,6 +91,13 @@ export function fakeServices(overrides: Overrides = {}): FakeServices {
       }),
       list: note('list', async () => [vmInfo]),
       events: (signal) => untilAborted([vmEvent], signal),
+      guestPing: note('guestPing', async (_vmId: string) => ({ available: true })),
+      guestExec: note('guestExec', async (_vmId: string, command: GuestCommand) => ({
+        exitCode: command.command === 'false' ? 1 : 0,
+        stdout: 'out',
+        stderr: '',
+        timedOut: false,
+      })),
       ...overrides.vms,
     },
     pools: {

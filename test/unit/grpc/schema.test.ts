@@ -40,6 +40,13 @@ interface Enum {
   value: { name: string; number: number }[]
 }
 
+// What proto-loader adds to a method definition.
+interface Method {
+  responseStream: boolean
+  requestType: { type: unknown }
+  responseType: { type: unknown }
+}
+
 /** The proto as the lines of the fixture: kind, owner, number, name, type. */
 function protoLines(definition: PackageDefinition): Map<string, string> {
   const lines = new Map<string, string>()
@@ -59,7 +66,7 @@ function protoLines(definition: PackageDefinition): Map<string, string> {
       for (const nested of message.enumType) visitEnum(`${local}.${nested.name}`, nested)
     }
   }
-  for (const [name, method] of Object.entries(loadNodeDaemonService().service)) {
+  for (const [name, method] of Object.entries(loadNodeDaemonService().service) as unknown as [string, Method][]) {
     const typeOf = (type: unknown) => {
       const message = type as { name: string }
       return message.name === 'Empty' ? 'google.protobuf.Empty' : message.name

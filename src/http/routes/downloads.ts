@@ -1,0 +1,135 @@
+import { z } from 'zod'
+import { parseId } from '../../core/ids.ts'
+import type { DownloadJob } from '../../core/model.ts'
+import { neutralise } from '../../core/wire-text.ts'
+import type { ImageService } from '../../services/contracts.ts'
+import { fieldChecks } from '../../services/request-fields.ts'
+import { noContent, ok, route, type Route } from '../route.ts'
+import { optionalText, time, toTime, toUnsigned, unsigned } from '../schemas.ts'
+
+const downloadRequest = z.object({
+  catalogId: optionalText,
+  imageId: z.string(),
+  url: z.string(),
+  targetDir: z.string(),
+  poolId: optionalText,
+  checksum: optionalText,
+  filename: optionalText,
+})
+
+const downloadAnswer = z.object({ jobId: z.string(), imageId: z.string(), targetPath: z.string(), message: z.string() })
+
+const downloadJob = z.object({
+  jobId: z.string(),
+  imageId: z.string(),
+  catalogId: z.string(),
+  url: z.string(),
+  targetPath: z.string(),
+  poolId: z.string(),
+  // Control planes know no other words: an unknown one keeps them polling for ever.
+  status: z.enum(['pending', 'downloading', 'converting', 'completed', 'failed']),
+  progressPercent: unsigned.max(100),
+  bytesDownloaded: unsigned,
+  bytesTotal: unsigned,
+  errorMessage: z.string().nullable(),
+  startedAt: time,
+  completedAt: time.nullable(),
+})
+
+const jobParams = z.object({ job: z.string() })
+
+/** Image downloads as control planes drive them: POST once (always 200), then poll. */
+export function downloadRoutes(images: ImageService): Route[] {
+  return [
+    route({
+      method: 'POST',
+      url: '/api/v1/images/download',
+      summary: 'Begin an image download; an image that is in place and verified gives a completed job',
+      body: downloadRequest,
+      responses: { 200: downloadAnswer },
+      async handle({ body, signal }) {
+        const { jobId, imageId, targetPath, state } = await images.download(toDownloadRequest(body), signal)
+        const message = state === 'completed' ? 'image is in place' : 'download started'
+        return ok({ jobId, imageId, targetPath, message })
+      },
+    }),
+    route({
+      method: 'GET',
+      url: '/api/v1/images/download/:job',
+      summary: 'Progress of a download job',
+      params: jobParams,
+      responses: { 200: downloadJob },
+      handle: ({ params }) => ok(toJobBody(images.job(parseId(params.job, 'job')))),
+    }),
+    route({
+      method: 'DELETE',
+      url: '/api/v1/images/download/:job',
+      summary: 'Cancel a running download job',
+      params: jobParams,
+      responses: { 204: null },
+      async handle({ params, signal }) {
+        await images.cancel(parseId(params.job, 'job'), signal)
+        return noContent
+      },
+    }),
+    route({
+      method: 'GET',
+      url: '/api/v1/images/downloads',
+      summary: 'Every download job that the agent remembers',
+      responses: { 200: z.object({ jobs: z.array(downloadJob) }) },
+      handle: () => ok({ jobs: images.jobs().map(toJobBody) }),
+    }),
+  ]
+}
+
+function toDownloadRequest(body: z.output<typeof downloadRequest>) {
+  const check = fieldChecks('INVALID_REQUEST')
+  return {
+    imageId: check.text(body.imageId, 'imageId', { maxBytes: 255, required: true }),
+    catalogId: body.catalogId === '' ? '' : parseId(body.catalogId, 'catalogId'),
+    url: check.text(body.url, 'url', { maxBytes: 8192, required: true }),
+    targetDir: check.text(body.targetDir, 'targetDir', { maxBytes: 4095, required: true }),
+    filename: check.text(body.filename, 'filename', { maxBytes: 255 }),
+    poolId: body.poolId === '' ? '' : parseId(body.poolId, 'poolId'),
+    checksum: check.text(body.checksum, 'checksum', { maxBytes: 256 }),
+    checksumType: '',
+  }
+}
+
+function toJobBody(job: DownloadJob): z.input<typeof downloadJob> {
+  const status = statusWord(job)
+  const bytesTotal = toUnsigned(job.bytesTotal)
+  const errorMessage =
+    job.errorMessage || (job.state === 'cancelled' ? 'the download was cancelled' : 'the download failed')
+  return {
+    jobId: job.jobId,
+    imageId: job.imageId,
+    catalogId: job.catalogId,
+    url: job.url,
+    targetPath: job.targetPath,
+    poolId: job.poolId,
+    status,
+    progressPercent: status === 'completed' ? 100 : Math.min(toUnsigned(job.percent), 100),
+    // The control plane takes the size of the image from here once the job is completed.
+    bytesDownloaded:
+      status === 'completed' ? Math.max(toUnsigned(job.bytesDone), bytesTotal) : toUnsigned(job.bytesDone),
+    bytesTotal,
+    errorMessage: status === 'failed' ? neutralise(errorMessage) : null,
+    startedAt: toTime(job.startedAt),
+    completedAt: job.finishedAt === undefined ? null : toTime(job.finishedAt),
+  }
+}
+
+function statusWord(job: DownloadJob): z.infer<typeof downloadJob>['status'] {
+  switch (job.state) {
+    case 'pending':
+      return 'pending'
+    case 'running':
+      return 'downloading'
+    case 'completed':
+      return 'completed'
+    case 'failed':
+    case 'cancelled':
+      return 'failed'
+  }
+}
