@@ -181,7 +181,7 @@ export class DomainPower {
         (error: unknown) => {
           if (isAgentError(error, 'VM_NOT_FOUND')) resolve()
           // Without a connection the answer comes with the listing after the reconnect.
-          else if (!isAgentError(error, 'LIBVIRT_UNAVAILABLE', 'LIBVIRT_OUTCOME_UNKNOWN')) reject(error as Error)
+          else if (!isAgentError(error, 'LIBVIRT_UNAVAILABLE', 'LIBVIRT_OUTCOME_UNKNOWN')) reject(error)
         },
       )
     }

@@ -1,0 +1,148 @@
+import type { OpContext } from '../core/context.ts'
+import { AgentError } from '../core/errors.ts'
+import { VIR_ERR } from '../libvirt/constants.ts'
+import { isLibvirtError } from '../libvirt/errors.ts'
+import { delay, monotonicMs } from '../platform/clock.ts'
+import { domainRef, type LibvirtCalls } from './libvirt-domain.ts'
+import { vmError } from './libvirt-errors.ts'
+
+/** What a program in the guest left behind. */
+export interface GuestCommandResult {
+  /** Undefined when a signal ended it. */
+  readonly exitCode: number | undefined
+  readonly signal: number | undefined
+  readonly stdout: string
+  readonly stderr: string
+  /** The agent in the guest cut the output. */
+  readonly truncated: boolean
+}
+
+const COMMAND_TIMEOUT_S = 10
+const POLL_MS = 250
+const READ_CHUNK_BYTES = 64 * 1024
+
+/**
+ * The QEMU guest agent of one VM, through libvirt. Everything it says comes from the guest and is not to be trusted. Errors: GUEST_AGENT_UNAVAILABLE (not running,
+ * not answering, VM off), GUEST_AGENT_REFUSED (the guest's agent answered with an error), VM_NOT_FOUND, LIBVIRT_*.
+ */
+export class GuestAgent {
+  readonly #libvirt: LibvirtCalls
+  readonly #vmId: string
+
+  constructor(libvirt: LibvirtCalls, vmId: string) {
+    this.#libvirt = libvirt
+    this.#vmId = vmId
+  }
+
+  /** Resolves when the agent answers. */
+  async ping(ctx: OpContext): Promise<void> {
+    await this.#command('guest-ping', undefined, ctx)
+  }
+
+  /** Runs a program in the guest (no shell) and waits for its end, at most `timeoutMs`; then DEADLINE_EXCEEDED, and it runs on. */
+  async exec(program: string, args: readonly string[], timeoutMs: number, ctx: OpContext): Promise<GuestCommandResult> {
+    const deadline = monotonicMs() + timeoutMs
+    const request = { path: program, arg: args, 'capture-output': true }
+    const { pid } = (await this.#command('guest-exec', request, ctx)) as { pid: number }
+    for (;;) {
+      const status = (await this.#command('guest-exec-status', { pid }, ctx)) as ExecStatus
+      if (status.exited) return resultOf(status)
+      if (monotonicMs() > deadline) {
+        throw new AgentError(
+          'DEADLINE_EXCEEDED',
+          `VM ${this.#vmId}: ${program} in the guest did not end within ${timeoutMs / 1000} s`,
+        )
+      }
+      // The agent has no notification for this.
+      await delay(POLL_MS, ctx.signal)
+    }
+  }
+
+  /** Content of a file in the guest; more than `maxBytes` is GUEST_AGENT_REFUSED. */
+  async readFile(path: string, maxBytes: number, ctx: OpContext): Promise<Buffer> {
+    const handle = (await this.#command('guest-file-open', { path, mode: 'r' }, ctx)) as number
+    try {
+      const chunks: Buffer[] = []
+      let total = 0
+      for (;;) {
+        const chunk = (await this.#command('guest-file-read', { handle, count: READ_CHUNK_BYTES }, ctx)) as FileChunk
+        const data = Buffer.from(chunk['buf-b64'] ?? '', 'base64')
+        total += data.length
+        if (total > maxBytes) throw this.#refused(`${path} is larger than ${maxBytes} bytes`)
+        chunks.push(data)
+        if (chunk.eof || data.length === 0) return Buffer.concat(chunks)
+      }
+    } finally {
+      await this.#command('guest-file-close', { handle }, ctx)
+    }
+  }
+
+  async #command(execute: string, args: object | undefined, ctx: OpContext): Promise<unknown> {
+    const cmd = JSON.stringify(args === undefined ? { execute } : { execute, arguments: args })
+    const call = { dom: domainRef(this.#vmId), cmd, timeout: COMMAND_TIMEOUT_S, flags: 0 }
+    let answer: string | null
+    try {
+      const options = { timeoutMs: (COMMAND_TIMEOUT_S + 10) * 1000, signal: ctx.signal }
+      answer = (await this.#libvirt.call('qemu:DOMAIN_AGENT_COMMAND', call, options)).result
+    } catch (error) {
+      throw this.#translate(error, execute)
+    }
+    try {
+      return (JSON.parse(answer ?? '') as { return?: unknown }).return
+    } catch (error) {
+      throw new AgentError(
+        'GUEST_AGENT_REFUSED',
+        `VM ${this.#vmId}: the answer of the guest agent to ${execute} is not JSON`,
+        { cause: error },
+      )
+    }
+  }
+
+  #translate(error: unknown, execute: string): AgentError {
+    const absent = [
+      VIR_ERR.AGENT_UNRESPONSIVE,
+      VIR_ERR.AGENT_UNSYNCED,
+      VIR_ERR.OPERATION_INVALID,
+      VIR_ERR.ARGUMENT_UNSUPPORTED,
+    ]
+    if (isLibvirtError(error, ...absent)) {
+      return new AgentError(
+        'GUEST_AGENT_UNAVAILABLE',
+        `VM ${this.#vmId}: the guest agent does not answer: ${error.message}`,
+        { cause: error },
+      )
+    }
+    if (isLibvirtError(error, VIR_ERR.INTERNAL_ERROR)) return this.#refused(`${execute}: ${error.message}`, error)
+    return vmError(error, this.#vmId)
+  }
+
+  #refused(why: string, cause?: unknown): AgentError {
+    return new AgentError('GUEST_AGENT_REFUSED', `VM ${this.#vmId}: guest agent: ${why}`, { cause })
+  }
+}
+
+interface ExecStatus {
+  readonly exited: boolean
+  readonly exitcode?: number
+  readonly signal?: number
+  readonly 'out-data'?: string
+  readonly 'err-data'?: string
+  readonly 'out-truncated'?: boolean
+  readonly 'err-truncated'?: boolean
+}
+
+interface FileChunk {
+  readonly 'buf-b64'?: string
+  readonly eof?: boolean
+}
+
+function resultOf(status: ExecStatus): GuestCommandResult {
+  const text = (data: string | undefined) => Buffer.from(data ?? '', 'base64').toString('utf8')
+  return {
+    exitCode: status.exitcode,
+    signal: status.signal,
+    stdout: text(status['out-data']),
+    stderr: text(status['err-data']),
+    truncated: status['out-truncated'] === true || status['err-truncated'] === true,
+  }
+}

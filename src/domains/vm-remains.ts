@@ -1,0 +1,83 @@
+import { rm } from 'node:fs/promises'
+import type { OpContext } from '../core/context.ts'
+import { AgentError, errorText, isAgentError } from '../core/errors.ts'
+import { isUuid } from '../core/ids.ts'
+import { VIR_DOMAIN_UNDEFINE, VIR_ERR } from '../libvirt/constants.ts'
+import { isLibvirtError } from '../libvirt/errors.ts'
+import type { RemoteNonnullDomain } from '../libvirt/wire/remote-types.gen.ts'
+import type { DomainDeps } from './deps.ts'
+import { vmError } from './libvirt-errors.ts'
+import { vmDirectory, vmOwner } from './names.ts'
+
+/** A volume made for a VM, as journals keep it. */
+export interface VolumeRef {
+  readonly poolId: string
+  readonly name: string
+}
+
+const DESTROY_TIMEOUT_MS = 60_000
+const UNDEFINE_TIMEOUT_MS = 60_000
+/** NVRAM, managed save and snapshot metadata would otherwise keep libvirt from undefining, or stay behind. */
+const UNDEFINE_FLAGS =
+  VIR_DOMAIN_UNDEFINE.MANAGED_SAVE |
+  VIR_DOMAIN_UNDEFINE.SNAPSHOTS_METADATA |
+  VIR_DOMAIN_UNDEFINE.CHECKPOINTS_METADATA |
+  VIR_DOMAIN_UNDEFINE.NVRAM
+
+/** Powers a domain off (if it runs) and removes its definition with all that libvirt keeps for it. Success when it is gone. Errors: LIBVIRT_*. */
+export async function removeDomain(
+  deps: Pick<DomainDeps, 'libvirt'>,
+  dom: RemoteNonnullDomain,
+  vmId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await deps.libvirt.call('remote:DOMAIN_DESTROY_FLAGS', { dom, flags: 0 }, { timeoutMs: DESTROY_TIMEOUT_MS, signal })
+  } catch (error) {
+    // Off is what we want; a transient domain is gone with its guest.
+    if (!isLibvirtError(error, VIR_ERR.OPERATION_INVALID, VIR_ERR.NO_DOMAIN)) throw vmError(error, vmId)
+  }
+  try {
+    await deps.libvirt.call(
+      'remote:DOMAIN_UNDEFINE_FLAGS',
+      { dom, flags: UNDEFINE_FLAGS },
+      { timeoutMs: UNDEFINE_TIMEOUT_MS, signal },
+    )
+  } catch (error) {
+    if (!isLibvirtError(error, VIR_ERR.NO_DOMAIN)) throw vmError(error, vmId)
+  }
+}
+
+/** Deletes volumes that were made for the VM, and only those: storage checks the owner. All are tried; the first failure is thrown at the end. */
+export async function deleteOwnVolumes(
+  deps: Pick<DomainDeps, 'pools'>,
+  volumes: readonly VolumeRef[],
+  vmId: string,
+  ctx: OpContext,
+): Promise<void> {
+  const failures: unknown[] = []
+  for (const { poolId, name } of volumes) {
+    try {
+      const pool = await deps.pools.require(poolId, ctx)
+      await pool.backend.deleteVolume(name, ctx, vmOwner(vmId))
+    } catch (error) {
+      if (isAgentError(error, 'DISK_FILE_FOREIGN', 'VOLUME_CONFLICT')) {
+        ctx.log.warn(
+          { vm: vmId, pool: poolId, volume: name, err: error.message },
+          'a disk was not made for this VM and stays',
+        )
+        continue
+      }
+      ctx.log.error({ vm: vmId, pool: poolId, volume: name, err: errorText(error) }, 'could not delete a disk')
+      failures.push(error)
+    }
+  }
+  if (failures.length > 0) throw failures[0]
+}
+
+/** Removes the VM's own directory (seed, console log) below the state directory. */
+export async function removeVmDirectory(deps: Pick<DomainDeps, 'config'>, vmId: string): Promise<void> {
+  // The id is a path component of a recursive removal: look once more.
+  if (!isUuid(vmId)) throw new AgentError('INTERNAL', 'the id of a VM to remove is not a UUID')
+  await rm(vmDirectory(deps.config.stateDir, vmId), { recursive: true, force: true })
+}
