@@ -17,11 +17,10 @@ link_node() {
 # use_checkout_node : installs the npm packages when package-lock.json changed, puts Node 24 first on PATH and
 # names it in NODE.
 use_checkout_node() {
-  local stamp=$ROOT/node_modules/.limiquantix-stamp want lock_dir=/run/limiquantix
+  local stamp=$ROOT/node_modules/.limiquantix-stamp want
   command -v npm >/dev/null || die "npm is not installed; use: apt-get install npm"
-  [[ -w /run ]] || lock_dir=${TMPDIR:-/tmp}
-  mkdir -p "$lock_dir"
-  exec 7>"$lock_dir/npm-$(printf %s "$ROOT" | sha256sum | cut -c1-16).lock"
+  mkdir -p "$RUN_DIR"
+  exec 7>"$RUN_DIR/npm-$(printf %s "$ROOT" | sha256sum | cut -c1-16).lock"
   flock 7
   want=$(cat "$ROOT/package.json" "$ROOT/package-lock.json" | sha256sum | cut -d' ' -f1)-$(uname -m)
   if [[ $(cat "$stamp" 2>/dev/null) != "$want" ]]; then

@@ -41,8 +41,8 @@ install_packages() {
   need_root "it installs the packages ${missing[*]}"
   say "installing Debian packages: ${missing[*]}"
   # apt has its own lock; ours keeps two scripts from updating the lists under each other's feet.
-  mkdir -p /run/limiquantix
-  exec 8>/run/limiquantix/apt.lock
+  mkdir -p "$RUN_DIR"
+  exec 8>"$RUN_DIR/apt.lock"
   flock 8
   apt_update
   quietly env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \

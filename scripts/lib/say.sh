@@ -4,6 +4,12 @@
 
 : "${SCRIPT:=$(basename "$0")}"
 
+# Locks, and answers that hold until the next boot. Users other than root keep theirs elsewhere.
+RUN_DIR=/run/limiquantix
+[[ $(id -u) -eq 0 ]] || RUN_DIR=${XDG_RUNTIME_DIR:-/tmp}/limiquantix-$(id -u)
+# shellcheck disable=SC2034  # for the scripts that source this file
+RUN_DIR=${LIMIQUANTIX_RUN_DIR:-$RUN_DIR}
+
 # say TEXT… : one progress line.
 say() { printf '%s: %s\n' "$SCRIPT" "$*" >&2; }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { access, chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,9 @@ import { missingCommand, missingRoot, requirePrerequisite } from './require.ts'
 
 const run = promisify(execFile)
 const libvirtHost = fileURLToPath(new URL('../../scripts/libvirt-host', import.meta.url))
+
+const PREFIX = 'lqx-libvirt-'
+const OWNER_FILE = '.owner'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -36,7 +39,9 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     project.provide('libvirtDir', undefined)
     return async () => {}
   }
-  const directory = await mkdtemp(join(tmpdir(), 'lqx-libvirt-'))
+  await removeOrphans()
+  const directory = await mkdtemp(join(tmpdir(), PREFIX))
+  await writeFile(join(directory, OWNER_FILE), String(process.pid))
   // QEMU runs as libvirt-qemu and has to reach the sockets in here.
   await chmod(directory, 0o711)
   const teardown = async (): Promise<void> => {
@@ -53,4 +58,24 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   process.env['LIMIQUANTIX_TEST_LIBVIRT_DIR'] = directory
   project.provide('libvirtDir', directory)
   return teardown
+}
+
+/** Takes down the instances of test runs that were killed before their teardown. */
+async function removeOrphans(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(PREFIX)) continue
+    const directory = join(tmpdir(), name)
+    const owner = await readFile(join(directory, OWNER_FILE), 'utf8').catch(() => undefined)
+    // Without the file it is being made by somebody else right now.
+    if (owner === undefined || (await isAlive(owner))) continue
+    await run(libvirtHost, ['down', directory], { timeout: 60_000 })
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: string): Promise<boolean> {
+  return access(`/proc/${pid}`).then(
+    () => true,
+    () => false,
+  )
 }
