@@ -288,12 +288,13 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
     })
 
     describe('under the pool manager', () => {
-      const manager = () =>
-        new PoolManager({
-          factories: [fixture.factory],
-          environment: fixture.environment,
-          store: memoryCollection<PoolRecord>(),
-        })
+      let made: PoolManager | undefined
+      const manager = () => {
+        const { factory, environment } = fixture
+        made = new PoolManager({ factories: [factory], environment, store: memoryCollection<PoolRecord>() })
+        return made
+      }
+      afterEach(() => made?.stop())
 
       test('a volume in use is not deleted, and the user is named', async () => {
         const pools = manager()

@@ -1,0 +1,108 @@
+import { execFile } from 'node:child_process'
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { silentLogger, type Logger } from '../../../src/core/context.ts'
+import { localPools } from '../../../src/storage/backends/local.ts'
+import type { StorageEnvironment } from '../../../src/storage/environment.ts'
+import { MARKER_FILE } from '../../../src/storage/pool-marker.ts'
+import { StorageIo } from '../../../src/storage/storage-io.ts'
+import type { PoolFixture, Stall } from '../../conformance/pool-backend.ts'
+
+const run = promisify(execFile)
+
+/** Runs a host tool of a test; rejects with its output. */
+export async function tool(file: string, ...args: string[]): Promise<string> {
+  return (await run(file, args, { timeout: 60_000 })).stdout
+}
+
+/** An environment below `base`, with its own storage helpers. */
+export function testEnvironment(base: string, log: Logger = silentLogger): StorageEnvironment {
+  return {
+    io: new StorageIo(log),
+    paths: { localPools: `${base}/images`, formerLocalPools: [`${base}/pools`], reserved: [`${base}/state`] },
+    nodeId: 'test-node',
+    log,
+  }
+}
+
+/** A temporary directory that QEMU's user could enter. */
+export async function tempBase(): Promise<string> {
+  const base = await mkdtemp(path.join(tmpdir(), 'lqx-storage-'))
+  await chmod(base, 0o711)
+  return base
+}
+
+/** Everything below a pool root that is stored for volumes: relative paths, without the marker and the fixed bookkeeping. */
+export async function poolContents(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true })
+  const fixed = ['.limiquantix', '.limiquantix/volumes', '.limiquantix/volumes/probe', MARKER_FILE]
+  return entries.filter((entry) => !fixed.includes(entry)).sort()
+}
+
+/** A qemu-img in front of PATH whose `create` reports that it began and then never ends. */
+export async function stalledQemuImg(base: string): Promise<Stall> {
+  const bin = `${base}/bin`
+  const fifo = `${base}/reached`
+  const real = (await tool('sh', '-c', 'command -v qemu-img')).trim()
+  await mkdir(bin)
+  await tool('mkfifo', fifo)
+  const script = `#!/bin/sh\n[ "$1" = create ] || exec ${real} "$@"\necho > ${fifo}\nexec sleep 600\n`
+  await writeFile(`${bin}/qemu-img`, script, { mode: 0o755 })
+  const before = process.env['PATH'] ?? ''
+  process.env['PATH'] = `${bin}:${before}`
+  return {
+    reached: readFile(fifo).then(() => undefined),
+    end: async () => {
+      process.env['PATH'] = before
+      await rm(bin, { recursive: true })
+    },
+  }
+}
+
+/** A local pool whose root is a mount point: taking it away is what an unmounted disk looks like. */
+export async function localFixture(): Promise<PoolFixture> {
+  const base = await tempBase()
+  const data = `${base}/data`
+  const root = `${base}/mnt`
+  await mkdir(data)
+  await mkdir(root)
+  await tool('mount', '--bind', data, root)
+  const environment = testEnvironment(base)
+  let mounted = true
+  const takeAway = async () => {
+    await tool('umount', root)
+    mounted = false
+  }
+  return {
+    factory: localPools(environment),
+    environment,
+    config: { poolId: 'pool-1', kind: 'LOCAL_DIR', options: { path: root } },
+    rival: { poolId: 'pool-2', kind: 'LOCAL_DIR', options: { path: root } },
+    secrets: [],
+    contents: () => poolContents(data),
+    plantForeign: (name) => writeFile(`${data}/${name}.qcow2`, 'not ours'),
+    takeAway,
+    giveBack: async () => {
+      const strayed = await readdir(root)
+      if (strayed.length > 0) throw new Error(`written below the lost mount: ${strayed.join(', ')}`)
+      await tool('mount', '--bind', data, root)
+      mounted = true
+    },
+    stall: () => stalledQemuImg(base),
+    close: async () => {
+      environment.io.close()
+      if (mounted) await tool('umount', '-l', root)
+      await rm(base, { recursive: true })
+    },
+  }
+}
+
+/** True when there is something at `file`. */
+export async function isThere(file: string): Promise<boolean> {
+  return await lstat(file).then(
+    () => true,
+    () => false,
+  )
+}
