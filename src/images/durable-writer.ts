@@ -1,8 +1,11 @@
 import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
+import path from 'node:path'
+import { quote } from '../core/ids.ts'
+import { abortable } from '../core/keyed-lock.ts'
 import type { ByteSink } from '../platform/direct-socket.ts'
+import { poolError } from '../storage/worker/errno.ts'
 import { HashThread } from './hash-thread.ts'
-import { poolIoError } from './io-error.ts'
 import type { DigestAlgorithm, Digests } from './verify.ts'
 
 export interface DurableWriterOptions {
@@ -59,19 +62,24 @@ export class DurableWriter implements ByteSink {
     const { promise, reject } = Promise.withResolvers<never>()
     promise.catch(() => undefined)
     this.failure = promise
-    this.#fail = (error) => reject(poolIoError(error, name))
+    this.#fail = (error) => reject(poolError(error, name))
     this.#hash = new HashThread(options.algorithms, buffer, (chunk) => this.#release(chunk), this.#fail)
   }
 
   /** Creates `file`, which must be new. Errors: POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR. */
   static async create(file: string, options: DurableWriterOptions): Promise<DurableWriter> {
     const { handle, direct } = await openNew(file)
-    return new DurableWriter(handle, direct, file, options)
+    return new DurableWriter(handle, direct, quote(path.basename(file)), options)
   }
 
   /** Bytes that survive a power cut of this host. */
   get bytesDurable(): number {
     return this.#direct ? this.#written : this.#synced
+  }
+
+  /** Bytes taken in so far, wherever they are. */
+  get bytesAccepted(): number {
+    return this.#submitted + this.#filled + this.#spill.reduce((sum, part) => sum + part.length, 0)
   }
 
   /** True while bytes wait for the disk or the hash thread. */
@@ -111,8 +119,8 @@ export class DurableWriter implements ByteSink {
   }
 
   /** Waits until everything is on disk and hashed. The file has exactly the bytes that were received. */
-  async finish(): Promise<{ bytes: number; digests: Digests }> {
-    return Promise.race([this.#finish(), this.failure])
+  async finish(signal: AbortSignal): Promise<{ bytes: number; digests: Digests }> {
+    return abortable(Promise.race([this.#finish(), this.failure]), signal)
   }
 
   /** Gives the file handle and the thread back; the file stays. Waits for writes that are under way. */
@@ -227,7 +235,7 @@ async function openNew(file: string): Promise<{ handle: FileHandle; direct: bool
     await plain.close()
     return { handle: direct, direct: true }
   } catch (error) {
-    throw poolIoError(error, file)
+    throw poolError(error, quote(path.basename(file)))
   }
 }
 
