@@ -188,6 +188,11 @@ export const REASONS = {
     'The QEMU guest agent in the VM does not answer.',
     'Install and start qemu-guest-agent in the guest, or wait for its boot.',
   ),
+  GUEST_AGENT_REFUSED: reason(
+    'FAILED_PRECONDITION',
+    'The QEMU guest agent answered a command with an error.',
+    'See the message of the agent; the command may be disabled in the guest.',
+  ),
   // storage
   POOL_NOT_FOUND: reason(
     'NOT_FOUND',

@@ -6,15 +6,13 @@ import { delay, monotonicMs } from '../platform/clock.ts'
 import { domainRef, type LibvirtCalls } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 
-/** What a program in the guest left behind. */
+/** How a program in the guest ended. `timedOut`: it was still running at the deadline, and goes on. */
 export interface GuestCommandResult {
-  /** Undefined when a signal ended it. */
-  readonly exitCode: number | undefined
-  readonly signal: number | undefined
+  /** 128 plus the signal when one ended it; -1 when it still runs. */
+  readonly exitCode: number
   readonly stdout: string
   readonly stderr: string
-  /** The agent in the guest cut the output. */
-  readonly truncated: boolean
+  readonly timedOut: boolean
 }
 
 const COMMAND_TIMEOUT_S = 10
@@ -39,7 +37,7 @@ export class GuestAgent {
     await this.#command('guest-ping', undefined, ctx)
   }
 
-  /** Runs a program in the guest (no shell) and waits for its end, at most `timeoutMs`; then DEADLINE_EXCEEDED, and it runs on. */
+  /** Runs a program in the guest (no shell) and waits for its end, at most `timeoutMs`. */
   async exec(program: string, args: readonly string[], timeoutMs: number, ctx: OpContext): Promise<GuestCommandResult> {
     const deadline = monotonicMs() + timeoutMs
     const request = { path: program, arg: args, 'capture-output': true }
@@ -47,12 +45,7 @@ export class GuestAgent {
     for (;;) {
       const status = (await this.#command('guest-exec-status', { pid }, ctx)) as ExecStatus
       if (status.exited) return resultOf(status)
-      if (monotonicMs() > deadline) {
-        throw new AgentError(
-          'DEADLINE_EXCEEDED',
-          `VM ${this.#vmId}: ${program} in the guest did not end within ${timeoutMs / 1000} s`,
-        )
-      }
+      if (monotonicMs() > deadline) return { exitCode: -1, stdout: '', stderr: '', timedOut: true }
       // The agent has no notification for this.
       await delay(POLL_MS, ctx.signal)
     }
@@ -127,8 +120,6 @@ interface ExecStatus {
   readonly signal?: number
   readonly 'out-data'?: string
   readonly 'err-data'?: string
-  readonly 'out-truncated'?: boolean
-  readonly 'err-truncated'?: boolean
 }
 
 interface FileChunk {
@@ -139,10 +130,9 @@ interface FileChunk {
 function resultOf(status: ExecStatus): GuestCommandResult {
   const text = (data: string | undefined) => Buffer.from(data ?? '', 'base64').toString('utf8')
   return {
-    exitCode: status.exitcode,
-    signal: status.signal,
+    exitCode: status.exitcode ?? 128 + (status.signal ?? 0),
     stdout: text(status['out-data']),
     stderr: text(status['err-data']),
-    truncated: status['out-truncated'] === true || status['err-truncated'] === true,
+    timedOut: false,
   }
 }

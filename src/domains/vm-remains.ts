@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import type { OpContext } from '../core/context.ts'
-import { AgentError, errorText, isAgentError } from '../core/errors.ts'
+import { AgentError, errorText } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
 import { VIR_DOMAIN_UNDEFINE, VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
@@ -61,13 +61,6 @@ export async function deleteOwnVolumes(
       const pool = await deps.pools.require(poolId, ctx)
       await pool.backend.deleteVolume(name, ctx, vmOwner(vmId))
     } catch (error) {
-      if (isAgentError(error, 'DISK_FILE_FOREIGN', 'VOLUME_CONFLICT')) {
-        ctx.log.warn(
-          { vm: vmId, pool: poolId, volume: name, err: error.message },
-          'a disk was not made for this VM and stays',
-        )
-        continue
-      }
       ctx.log.error({ vm: vmId, pool: poolId, volume: name, err: errorText(error) }, 'could not delete a disk')
       failures.push(error)
     }

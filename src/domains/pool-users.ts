@@ -1,0 +1,17 @@
+import { isInside } from '../platform/files.ts'
+import type { PoolUserSource } from '../storage/pool-access.ts'
+import type { DomainInventory } from './inventory.ts'
+
+/** Names the domains, running or not, ours or foreign, whose disks, backing images or ISOs are in a pool. Throws LIBVIRT_UNAVAILABLE when it cannot be told. */
+export function domainPoolUsers(inventory: DomainInventory): PoolUserSource {
+  return async (pool) => {
+    const root = pool.backend.mountPath
+    return inventory
+      .entries()
+      .flatMap(({ facts }) =>
+        facts.paths
+          .filter((path) => root !== '' && isInside(root, path))
+          .map((path) => ({ name: `VM ${facts.name} (${facts.vmId})`, path })),
+      )
+  }
+}
