@@ -23,8 +23,11 @@ export interface StorageCallOptions {
   readonly onEvent?: (event: never) => void
 }
 
+/** Deadlines per method, in ms. */
+export type MethodTimeouts = Readonly<Partial<Record<StorageMethod, number>>>
+
 /** How long the worker may take before it counts as hung and is killed. Walks over whole trees are longer, probes shorter. */
-const TIMEOUT_MS: Readonly<Partial<Record<StorageMethod, number>>> = {
+const TIMEOUT_MS: MethodTimeouts = {
   probePool: 4_000,
   markerIn: 4_000,
   processesUsing: 10_000,
@@ -45,9 +48,12 @@ export class StorageIo {
   readonly #log: Logger
   readonly #workers = new Map<string, WorkerProcess>()
   readonly #probes = new KeyedLock()
+  readonly #timeoutsMs: MethodTimeouts
 
-  constructor(log: Logger) {
+  /** `timeoutsMs` replaces single deadlines. */
+  constructor(log: Logger, timeoutsMs: MethodTimeouts = {}) {
     this.#log = log
+    this.#timeoutsMs = { ...TIMEOUT_MS, ...timeoutsMs }
   }
 
   /** Calls `method` in the helper of `target`. At most one probe per pool is under way; others wait for their turn. */
@@ -90,7 +96,7 @@ export class StorageIo {
     params: StorageParams<M>,
     options: StorageCallOptions,
   ): Promise<StorageResult<M>> {
-    const callOptions = { ...options, timeoutMs: TIMEOUT_MS[method] ?? DEFAULT_TIMEOUT_MS }
+    const callOptions = { ...options, timeoutMs: this.#timeoutsMs[method] ?? DEFAULT_TIMEOUT_MS }
     const worker = this.#workerOf(target)
     try {
       return await worker.call<StorageResult<M>>(method, params, callOptions)
