@@ -19,7 +19,7 @@ export function createMetrics(services: Services, stats: RequestStats | undefine
   const render = async () => {
     await readObjects()
     for (const read of readers) read()
-    return await registry.metrics()
+    return registry.metrics()
   }
   let current: Promise<string> | undefined
   return () => (current ??= render().finally(() => (current = undefined)))

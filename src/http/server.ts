@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { chmod } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
@@ -116,7 +116,7 @@ function addRoute(app: FastifyInstance, route: Route): void {
       const { params, query, body } = request
       const signal = signalOf(reply)
       const answer = await abortable(Promise.resolve(route.handle({ params, query, body, signal })), signal)
-      return await send(reply, answer)
+      return send(reply, answer)
     },
   })
 }
