@@ -68,6 +68,7 @@ class Link implements ControlPlaneLink {
   #loops: Promise<void>[] = []
   #nodeId: string | undefined
   #wantsRegistration = true
+  #recalled = false
   /** The node id came from a registration after which no heartbeat was answered yet. */
   #unproven = false
   #lastAck: { at: number; monotonic: number; latencyMs: number } | undefined
@@ -179,7 +180,8 @@ class Link implements ControlPlaneLink {
 
   // A control plane that takes no registration now may still know this node from before.
   async #recall(): Promise<void> {
-    if (this.#nodeId !== undefined || this.#counts.registrations > 0 || this.#lastAck !== undefined) return
+    if (this.#recalled || this.#counts.registrations > 0) return
+    this.#recalled = true
     this.#nodeId = await this.#options.registrar.recall()
     if (this.#nodeId !== undefined) this.#beatAlarm.ring()
   }

@@ -138,7 +138,8 @@ describe('the Connect client', () => {
   })
 
   it('refuses more than it is ready to hold', async () => {
-    const { url } = await serve((_, response) => response.end('x'.repeat(5000)))
+    const { url } = await serve((_, response) => response.end(JSON.stringify({ a: 'x'.repeat(5000) })))
+    await expect(ask(clientOf(url, 10_000))).resolves.toBeDefined()
     await expect(ask(clientOf(url, 1000))).rejects.toMatchObject({ reason: 'CONTROL_PLANE_BAD_ANSWER' })
   })
 

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { createControlPlaneLink, type ControlPlaneLink, type LinkOptions } from '../../../src/controlplane/link.ts'
+import type { Pace } from '../../../src/controlplane/pace.ts'
 import { createRegistrar } from '../../../src/controlplane/registration.ts'
 import { silentLogger } from '../../../src/core/context.ts'
 import type { HostLoad, PoolHealth, PoolInfo } from '../../../src/core/model.ts'
@@ -103,7 +104,7 @@ export async function linkFixture() {
   return {
     directory,
     /** A started link with a clock of its own; links share the state directory, so a second one is a restarted agent. */
-    start(url: string, changes: LinkChanges = {}): TestLink {
+    start(url: string, changes: LinkChanges = {}, clock?: Pace): TestLink {
       const pace = new FakePace()
       const client = createConnectClient({ baseUrl: url })
       const registrar = createRegistrar({
@@ -115,7 +116,7 @@ export async function linkFixture() {
       const link = createControlPlaneLink({
         client,
         registrar,
-        pace,
+        pace: clock ?? pace,
         source: { load: () => LOAD, pools: () => [], runningVmCount: () => 0 },
         intervalMs: 30_000,
         log: silentLogger,

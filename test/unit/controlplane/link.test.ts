@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { HeartbeatAnswer } from '../../../src/controlplane/heartbeat.ts'
+import { realPace } from '../../../src/controlplane/pace.ts'
 import type { PoolInfo } from '../../../src/core/model.ts'
 import { HTML_PAGE, maintenance, type Fault } from '../../control-plane/faults.ts'
 import { startStandInControlPlane, type StandInControlPlane } from '../../control-plane/stand-in.ts'
@@ -211,6 +212,27 @@ describe('the link to a control plane', () => {
     const beat = cp.waitForHeartbeat(signal)
     fixture.start(cp.url)
     expect((await beat).nodeId).toBe(nodeId)
+  })
+
+  it('does not turn in a circle when neither registration nor the id of before is accepted', async () => {
+    const first = fixture.start(cp.url)
+    await first.pace.untilAsleep()
+    await first.link.stop()
+    cp.forgetEverything()
+    const before = cp.requests.length
+    cp.setFault({ kind: 'answer', status: 500, body: '{"code":"internal"}' }, 'RegisterNode')
+    const { link, pace } = fixture.start(cp.url)
+    for (let pause = 0; pause < 4; pause++) await pace.skip()
+    await pace.untilAsleep()
+    expect(link.status()).toMatchObject({ state: 'registering', heartbeatsFailed: 1 })
+    expect(cp.requests.slice(before).filter((request) => request.method === 'UpdateHeartbeat')).toHaveLength(1)
+  })
+
+  it('runs on the clock of the process', async ({ signal }) => {
+    fixture.start(cp.url, { intervalMs: 100 }, realPace)
+    await cp.waitForHeartbeat(signal)
+    await cp.waitForHeartbeat(signal)
+    await cp.waitForHeartbeat(signal)
   })
 
   it('has the same node id after a restart', async ({ signal }) => {

@@ -121,7 +121,7 @@ describe('the Connect side of the stand-in', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     })
-    return { status: response.status, body: (await response.json()) }
+    return { status: response.status, body: await response.json() }
   }
 
   it('leaves zero values out, writes 64-bit integers as text, and names what is wrong', async () => {
