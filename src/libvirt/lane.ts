@@ -138,12 +138,13 @@ export class Lane {
   }
 
   #growIfNeeded(): void {
-    if (this.#opening > 0 || this.#connections.size >= this.#options.maxConnections || this.#closedBy !== undefined)
-      return
-    this.#open().catch((error: unknown) => {
-      // With another connection left, the queue waits for its slots.
-      if (this.#connections.size === 0) this.#failQueued(error as Error)
-    })
+    const { maxConnections, window } = this.#options
+    while (this.#connections.size + this.#opening < maxConnections && this.#ready.size > this.#opening * window) {
+      this.#open().catch((error: unknown) => {
+        // With another connection left or on its way, the queue waits for its slots.
+        if (this.#connections.size + this.#opening === 0) this.#failQueued(error as Error)
+      })
+    }
   }
 
   async #open(): Promise<void> {

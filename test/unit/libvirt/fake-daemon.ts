@@ -225,7 +225,7 @@ export class FakeDaemon {
 
   /** The calls of one procedure, waiting for at least `count`. */
   async received(name: Name, count = 1): Promise<ReceivedCall[]> {
-    return await this.until(() => {
+    return this.until(() => {
       const found = this.calls.filter((call) => call.name === name)
       return found.length >= count && found
     })

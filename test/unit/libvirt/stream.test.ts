@@ -35,7 +35,7 @@ const NONE = Buffer.alloc(0)
 /** Packets of the stream that the client sent after its call. */
 async function sent(count: number): Promise<Packet[]> {
   const call = await daemon.until(() => daemon.calls.find((c) => c.name === UPLOAD || c.name === DOWNLOAD))
-  return await daemon.until(() => {
+  return daemon.until(() => {
     const packets = call.connection.packets.filter((p) => p.serial === call.packet.serial && p.type !== 0)
     return packets.length >= count && packets
   })
