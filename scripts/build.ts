@@ -17,7 +17,9 @@ const result = await build({
   sourcemap: 'linked',
   legalComments: 'linked',
   // Dependencies in CommonJS call require(); an ES module has none of its own.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
+  },
   metafile: true,
 })
 await cp(path.join(root, 'proto'), path.join(dist, 'proto'), { recursive: true })

@@ -4,5 +4,6 @@ if (command === 'worker') {
   await startWorker(rest[0] ?? '')
 } else {
   const { runCommand } = await import('./app/commands.ts')
-  process.exitCode = await runCommand(command, rest)
+  // All is stopped and written by now; whatever library still holds a handle must not keep a stopped service alive.
+  process.exit(await runCommand(command, rest))
 }

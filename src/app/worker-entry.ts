@@ -1,8 +1,15 @@
 import { serveWorker, type WorkerHandlers } from '../platform/workers.ts'
 
-/** Worker kinds and where their handlers live; loaded only in the process that needs them. */
+/** Worker kinds and their handlers; loaded only in the process that needs them. */
 const KINDS: Readonly<Record<string, () => Promise<WorkerHandlers>>> = {
-  storage: async () => (await import('../storage/storage-worker.ts')).storageHandlers,
+  storage: async () => {
+    const [{ storageHandlers }, { inspectHandlers }, { mediaHandlers }] = await Promise.all([
+      import('../storage/storage-worker.ts'),
+      import('../images/inspect.ts'),
+      import('../domains/media-probe.ts'),
+    ])
+    return { ...storageHandlers, ...inspectHandlers, ...mediaHandlers }
+  },
   transfer: async () => (await import('../images/transfer-worker.ts')).transferHandlers,
 }
 

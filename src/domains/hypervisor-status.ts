@@ -41,7 +41,11 @@ export class HypervisorStatus {
       const { hv_ver } = await this.#client.call('remote:CONNECT_GET_VERSION', {}, options)
       this.#facts = { ...this.#facts, qemuVersion: versionText(Number(hv_ver)) }
       const kvm = (await chooseDomainType('auto', this.#client, options.signal)) === 'kvm'
-      const { max_vcpus } = await this.#client.call('remote:CONNECT_GET_MAX_VCPUS', { type: kvm ? 'kvm' : 'qemu' }, options)
+      const { max_vcpus } = await this.#client.call(
+        'remote:CONNECT_GET_MAX_VCPUS',
+        { type: kvm ? 'kvm' : 'qemu' },
+        options,
+      )
       this.#facts = { ...this.#facts, kvm, maxVcpus: max_vcpus }
     } catch (error) {
       if (!options.signal.aborted) this.#log.warn({ err: errorText(error) }, 'cannot read the facts of the hypervisor')
