@@ -89,10 +89,9 @@ export class PoolManager implements PoolAccess {
     await Promise.race([this.#monitor.observedOnce(), promise])
   }
 
-  /** Stops watching and ends the helpers. Pools stay as they are: mounted, with their guests. */
+  /** Stops watching. Pools stay as they are: mounted, with their guests. The helpers end with `StorageIo.close`. */
   stop(): void {
     this.#monitor.stop()
-    this.#environment.io.close()
   }
 
   /**

@@ -1,14 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { onTestFinished } from 'vitest'
-import type { OpContext } from '../../../src/core/context.ts'
+import { afterAll, onTestFinished } from 'vitest'
+import { silentLogger, type OpContext } from '../../../src/core/context.ts'
 import { AgentError } from '../../../src/core/errors.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import { PoolManager, type PoolRecord } from '../../../src/storage/pool-manager.ts'
 import { poolBackends } from '../../../src/storage/registry.ts'
-import { StorageIo, type MethodTimeouts } from '../../../src/storage/storage-io.ts'
+import { StorageIo } from '../../../src/storage/storage-io.ts'
 import { recordingLogger } from '../../conformance/recording-logger.ts'
 
 /** A temporary directory that goes with the test. */
@@ -18,6 +18,10 @@ export async function tempDirectory(): Promise<string> {
   return base
 }
 
+// Starting a helper takes longer than all a test does with it, so the tests of a file share one.
+let shared: StorageIo | undefined
+afterAll(() => shared?.close())
+
 export interface Agent {
   readonly pools: PoolManager
   readonly environment: StorageEnvironment
@@ -26,10 +30,11 @@ export interface Agent {
 }
 
 /** A pool manager with real helpers and a real state directory below `base`; started again on the same base, it is the agent after a restart. */
-export async function startAgent(base: string, timeoutsMs: MethodTimeouts = {}): Promise<Agent> {
+export async function startAgent(base: string): Promise<Agent> {
   const log = recordingLogger()
+  shared ??= new StorageIo(silentLogger)
   const environment: StorageEnvironment = {
-    io: new StorageIo(log, timeoutsMs),
+    io: shared,
     paths: { localPools: `${base}/images`, formerLocalPools: [`${base}/pools`], reserved: [`${base}/state`] },
     nodeId: 'test-node',
     log,
