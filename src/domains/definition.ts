@@ -72,6 +72,8 @@ export interface DomainDefinition {
   readonly vmId: string
   readonly name: string
   readonly type: DomainType
+  /** QEMU binary; absent = libvirt's choice. */
+  readonly emulator?: string
   readonly topology: CpuTopology
   readonly memoryBytes: number
   readonly hugepages: boolean

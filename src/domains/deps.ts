@@ -14,6 +14,8 @@ export interface DomainsConfig {
   /** Pool for disks that name none. */
   readonly defaultPoolId: string
   readonly domainType: 'auto' | DomainType
+  /** QEMU binary; absent = libvirt's choice. */
+  readonly emulator?: string
   readonly networks: NetworkMap
   /** Directories outside pools whose images, disks and ISOs VMs may use. */
   readonly imageRoots: readonly string[]

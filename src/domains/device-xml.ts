@@ -23,6 +23,7 @@ export function devicesXml(definition: DomainDefinition): XmlNode {
     return index === -1 ? undefined : index + 1
   }
   return el('devices', {}, [
+    definition.emulator !== undefined && el('emulator', {}, definition.emulator),
     ...names.disks.map((disk) => diskXml(disk, bootOrderOf(disk.device.id))),
     ...names.cdroms.map((cdrom) => cdromXml(cdrom, bootOrderOf(cdrom.device.id))),
     ...controllersXml(definition, names.sataControllers, names.usesScsi),

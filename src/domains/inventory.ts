@@ -245,7 +245,11 @@ export class DomainInventory {
       const startedAt = started ? Date.now() : off ? undefined : before.startedAt
       this.#entries.set(vmId, { ...before, state: meaning.state, startedAt, observedAt: Date.now() })
     }
-    if (meaning.type !== undefined) this.#publish(meaning.type, vmId, before?.facts.name ?? '', meaning.detail)
+    // Each start sends a RESUMED of its own before STARTED.
+    const partOfStart = meaning.type === 'VM_RESUMED' && before !== undefined && isOff(before.state)
+    if (meaning.type !== undefined && !partOfStart) {
+      this.#publish(meaning.type, vmId, before?.facts.name ?? '', meaning.detail)
+    }
     this.#changed(vmId)
     this.#refreshSoon(vmId)
   }

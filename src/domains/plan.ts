@@ -69,6 +69,7 @@ export async function planVm(
       vmId,
       name,
       type: await chooseDomainType(deps.config.domainType, deps.libvirt, ctx.signal),
+      ...(deps.config.emulator === undefined ? {} : { emulator: deps.config.emulator }),
       topology: topologyOf(spec),
       memoryBytes: spec.memoryBytes,
       hugepages: spec.hugepages,

@@ -75,7 +75,15 @@ export function definition(part: Partial<DomainDefinition> = {}): DomainDefiniti
 /** Definitions that together use every part of the XML. */
 export const definitionTable: readonly (readonly [string, DomainDefinition])[] = [
   ['a plain VM', definition()],
-  ['KVM with UEFI', definition({ type: 'kvm', firmware: 'uefi', topology: { sockets: 2, cores: 4, threads: 2 } })],
+  [
+    'KVM with UEFI',
+    definition({
+      type: 'kvm',
+      emulator: '/usr/bin/qemu-system-x86_64',
+      firmware: 'uefi',
+      topology: { sockets: 2, cores: 4, threads: 2 },
+    }),
+  ],
   ['Windows on KVM', definition({ type: 'kvm', guestFamily: 'windows', hugepages: true })],
   ["emulation with UEFI and QEMU's own cache", definition({ firmware: 'uefi', tbCacheBytes: 0 })],
   ['no device at all', definition({ disks: [], nics: [], bootOrder: [] })],

@@ -1,0 +1,227 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { MIB } from '../../../src/core/bytes.ts'
+import type { NodeEvent, NodeEventType } from '../../../src/core/model.ts'
+import { parseDomain } from '../../../src/domains/domain-info.ts'
+import { domainRef, readDomainXml } from '../../../src/domains/libvirt-domain.ts'
+import { missingLibvirt, requirePrerequisite } from '../require.ts'
+import {
+  makeBase,
+  newDisk,
+  openAgent,
+  POOL,
+  removeBase,
+  vmFiles,
+  vmRequest,
+  within,
+  type AgentParts,
+} from './agent-fixture.ts'
+import { makeBootImage } from './boot-sector.ts'
+
+const run = promisify(execFile)
+const missing = await requirePrerequisite('libvirt', missingLibvirt)
+
+describe.skipIf(missing !== undefined)('life of a VM', () => {
+  let agent: AgentParts
+  let polite: string
+  let stubborn: string
+  beforeAll(async () => {
+    const base = await makeBase()
+    agent = await openAgent(base, inject('libvirtDir') ?? '')
+    polite = path.join(base, 'images/polite.qcow2')
+    stubborn = path.join(base, 'images/stubborn.qcow2')
+    await makeBootImage(polite, 'obeys')
+    await makeBootImage(stubborn, 'ignores')
+  })
+  afterAll(async () => {
+    for (const { vmId } of await agent.vms.list(within())) await agent.vms.delete(vmId, within())
+    await agent.close()
+    await removeBase(agent.base)
+  })
+
+  const create = async (...args: Parameters<typeof vmRequest>) => {
+    const request = vmRequest(...args)
+    expect(await agent.vms.create(request, within())).toEqual({ vmId: request.vmId, created: true })
+    return request.vmId
+  }
+  const overlay = (image: string) => ({ disks: [newDisk({ backingFile: image, sizeBytes: 0 })] })
+  const stateOf = async (vmId: string) => (await agent.vms.status(vmId, within())).state
+  const booted = async (vmId: string) => {
+    const log = path.join(agent.base, 'state/vms', vmId, 'console.log')
+    await expect
+      .poll(() => readFile(log, 'utf8').catch(() => ''), { timeout: 30_000, interval: 50 })
+      .toContain('BOOTED')
+  }
+
+  test('a created VM is off, described as asked, and known again from libvirt alone', async () => {
+    const vmId = await create(
+      { name: 'web <&> "ü"', labels: { app: 'a&b\nc' } },
+      {
+        cpuCores: 4,
+        cpuSockets: 2,
+        disks: [newDisk({ backingFile: polite, sizeBytes: 8 * MIB }), newDisk({ id: 'data', bus: 'scsi' })],
+        cloudInit: { userData: '#cloud-config\nx: 1\n', metaData: '', networkConfig: '', vendorData: '' },
+      },
+    )
+    const info = await agent.vms.status(vmId, within())
+    expect(info).toMatchObject({
+      name: 'web <&> "ü"',
+      state: 'STOPPED',
+      managed: true,
+      cpuCount: 4,
+      memoryBytes: 64 * MIB,
+      labels: { app: 'a&b\nc' },
+      disks: [
+        { id: 'root', targetDev: 'vda', bus: 'virtio', format: 'qcow2', sizeBytes: 8 * MIB },
+        { id: 'data', targetDev: 'sda', bus: 'scsi', sizeBytes: 2 * MIB },
+      ],
+    })
+    const xml = (await readDomainXml(agent.client, domainRef(vmId), vmId, within())) ?? ''
+    const file = path.join(agent.base, 'domain.xml')
+    await writeFile(file, xml)
+    await run('virt-xml-validate', [file, 'domain'])
+    const facts = parseDomain(xml)
+    expect(facts.cdroms).toMatchObject([{ id: 'cloud-init', role: 'seed', targetDev: 'sdc' }])
+    expect(facts.paths).toContain(polite)
+    expect(facts.disks[0]).toMatchObject({ poolId: POOL, owned: true })
+    expect((await stat(facts.cdroms[0]?.path ?? '')).mode & 0o777).toBe(0o640)
+    const { stdout } = await run('qemu-img', ['info', '--output=json', facts.disks[0]?.path ?? ''])
+    expect(JSON.parse(stdout)).toMatchObject({
+      'virtual-size': 8 * MIB,
+      'backing-filename': polite,
+      'backing-filename-format': 'qcow2',
+    })
+  })
+
+  test('the same request again is the same VM; another one under its id is refused', async () => {
+    const cloudInit = { userData: '#cloud-config\na: 1\n', metaData: '', networkConfig: '', vendorData: '' }
+    const request = vmRequest({}, { cloudInit })
+    const [one, two] = await Promise.all([agent.vms.create(request, within()), agent.vms.create(request, within())])
+    expect([one.created, two.created]).toContain(true)
+    expect(await agent.vms.create(request, within())).toEqual({ vmId: request.vmId, created: false })
+    const bigger = { ...request, spec: { ...request.spec, memoryBytes: 128 * MIB } }
+    await expect(agent.vms.create(bigger, within())).rejects.toMatchObject({ reason: 'VM_DIFFERENT' })
+    const otherSeed = {
+      ...request,
+      spec: { ...request.spec, cloudInit: { ...cloudInit, userData: '#cloud-config\na: 2\n' } },
+    }
+    await expect(agent.vms.create(otherSeed, within())).rejects.toMatchObject({ reason: 'VM_DIFFERENT' })
+    await agent.vms.delete(request.vmId, within())
+  })
+
+  test('start, pause, resume and force-stop do what they say, and once more is success', async () => {
+    const vmId = await create({}, overlay(stubborn))
+    const seen = collect(vmId)
+    await agent.vms.start(vmId, within())
+    await agent.vms.start(vmId, within())
+    expect(await stateOf(vmId)).toBe('RUNNING')
+    await booted(vmId)
+    const [listed] = (await agent.vms.list(within())).filter((vm) => vm.vmId === vmId)
+    expect(listed?.usage?.memoryTotalBytes).toBe(64 * MIB)
+    expect(listed?.startedAt).toBeGreaterThan(0)
+    await agent.vms.pause(vmId, within())
+    await agent.vms.pause(vmId, within())
+    expect(await stateOf(vmId)).toBe('PAUSED')
+    await expect(agent.vms.start(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
+    await expect(agent.vms.stop(vmId, 1, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
+    await agent.vms.resume(vmId, within())
+    await agent.vms.resume(vmId, within())
+    await agent.vms.forceStop(vmId, within())
+    await agent.vms.forceStop(vmId, within())
+    expect(await stateOf(vmId)).toBe('STOPPED')
+    await expect(agent.vms.pause(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
+    await expect(agent.vms.resume(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
+    await expect(agent.vms.reboot(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
+    await expect.poll(seen).toEqual(['VM_STARTED', 'VM_PAUSED', 'VM_RESUMED', 'VM_STOPPED'])
+    await agent.vms.delete(vmId, within())
+  })
+
+  test('stop waits for a guest that obeys, and leaves one that does not running', async () => {
+    const good = await create({}, overlay(polite))
+    const bad = await create({}, overlay(stubborn))
+    await Promise.all([agent.vms.start(good, within()), agent.vms.start(bad, within())])
+    await Promise.all([booted(good), booted(bad)])
+    await agent.vms.stop(good, 30, within())
+    expect(await stateOf(good)).toBe('STOPPED')
+    await agent.vms.stop(good, 30, within())
+    await expect(agent.vms.stop(bad, 1, within())).rejects.toMatchObject({ reason: 'VM_STOP_TIMEOUT' })
+    expect(await stateOf(bad)).toBe('RUNNING')
+    const waiting = agent.vms.stop(bad, 60, within())
+    await agent.vms.forceStop(bad, within())
+    await waiting
+    await agent.vms.delete(good, within())
+    await agent.vms.delete(bad, within())
+  })
+
+  test('a guest that obeys is rebooted, with its event', async () => {
+    const vmId = await create({}, overlay(polite))
+    await agent.vms.start(vmId, within())
+    await booted(vmId)
+    const seen = collect(vmId)
+    await agent.vms.reboot(vmId, within())
+    await expect.poll(seen, { timeout: 30_000 }).toContain('VM_REBOOTED')
+    expect(await stateOf(vmId)).toBe('RUNNING')
+    await agent.vms.delete(vmId, within())
+  })
+
+  test('a QEMU that dies is a crash, not a stop', async () => {
+    const vmId = await create({}, overlay(stubborn))
+    await agent.vms.start(vmId, within())
+    const seen = collect(vmId)
+    const { stdout } = await run('pgrep', ['-f', `^[^ ]*qemu-system[^ ]* .*${vmId}`])
+    process.kill(Number(stdout.trim()), 'SIGKILL')
+    await expect.poll(seen, { timeout: 30_000 }).toEqual(['VM_CRASHED'])
+    expect(await stateOf(vmId)).toBe('CRASHED')
+    await agent.vms.start(vmId, within())
+    expect(await stateOf(vmId)).toBe('RUNNING')
+    await agent.vms.delete(vmId, within())
+  })
+
+  test('deleting a running VM powers it off and removes all that was made for it, and nothing else', async () => {
+    const before = await vmFiles(agent)
+    const foreign = path.join(agent.base, 'images/shared.qcow2')
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', foreign, '4M'])
+    const spec = {
+      firmware: 'uefi' as const,
+      disks: [newDisk({ backingFile: stubborn }), newDisk({ id: 'shared', path: foreign, sizeBytes: 0 })],
+    }
+    const vmId = await create({}, spec)
+    await agent.vms.start(vmId, within())
+    const nvram = path.join(inject('libvirtDir') ?? '', 'lib/qemu/nvram')
+    const vars = (await run('ls', [nvram])).stdout
+    expect(vars).toContain(`vm-${vmId.slice(0, 8)}`)
+    await agent.vms.delete(vmId, within())
+    await agent.vms.delete(vmId, within())
+    await expect(agent.vms.status(vmId, within())).rejects.toMatchObject({
+      reason: 'VM_NOT_FOUND',
+      message: `VM not found: ${vmId}`,
+    })
+    expect(await vmFiles(agent)).toEqual(before)
+    expect((await run('ls', [nvram])).stdout).not.toContain(`vm-${vmId.slice(0, 8)}`)
+    await stat(foreign)
+    await stat(stubborn)
+  })
+
+  test('unknown ids are told as such by every call', async () => {
+    const vmId = randomUUID()
+    for (const call of ['start', 'forceStop', 'reboot', 'pause', 'resume', 'status'] as const) {
+      await expect(agent.vms[call](vmId, within()), call).rejects.toMatchObject({ reason: 'VM_NOT_FOUND' })
+    }
+    await expect(agent.vms.start('../x', within())).rejects.toMatchObject({ reason: 'INVALID_REQUEST' })
+    expect(await agent.vms.guestPing((await create()).toString(), within())).toMatchObject({ available: false })
+  })
+
+  /** Event types of one VM as they come. */
+  function collect(vmId: string): () => NodeEventType[] {
+    const seen: NodeEvent[] = []
+    const events = agent.vms.events(within())
+    void (async () => {
+      for await (const event of events) if (event.vmId === vmId) seen.push(event)
+    })()
+    return () => seen.map((event) => event.type)
+  }
+})
