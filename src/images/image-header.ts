@@ -60,7 +60,7 @@ export function judgeImageHeader(head: Buffer, fileSizeBytes: number, name: stri
 function gptDiskBytes(head: Buffer): number {
   if (head.length < 1024 || head.toString('latin1', 512, 520) !== 'EFI PART') return 0
   const alternate = head.readBigUInt64LE(512 + 32)
-  return alternate > BigInt(Number.MAX_SAFE_INTEGER / 512) ? Number.MAX_SAFE_INTEGER : (Number(alternate) + 1) * 512
+  return alternate >= 2n ** 44n ? Number.MAX_SAFE_INTEGER : (Number(alternate) + 1) * 512
 }
 
 async function openRegular(file: string): Promise<FileHandle> {

@@ -21,9 +21,9 @@ export interface ImageServiceDeps {
 }
 
 /** Callers hang up after 10 s: the pool must be there sooner. */
-const PLAN_TIMEOUT_MS = 8_000
+const PLAN_TIMEOUT_MS = 5_000
 /** An image that is there before is told at once; a real download is not waited for. */
-const SETTLE_MS = 2_000
+const SETTLE_MS = 3_000
 
 /** Downloads of images as jobs of the operation manager. */
 export function createImageService(deps: ImageServiceDeps): ImageService {
