@@ -39,7 +39,7 @@ const report = new StepReport()
 
 await mkdir(logDir, { recursive: true })
 const agentLog = path.join(logDir, 'agent.log')
-const controlPlane = await startStandInControlPlane({})
+const controlPlane = await startStandInControlPlane({ heartbeatIntervalSecs: 5 })
 const agent = await startAgentStep()
 const node = await connectNode(agent.grpcAddress)
 try {
@@ -214,7 +214,7 @@ async function publicKey(): Promise<string> {
 }
 
 async function showHeartbeat(): Promise<void> {
-  const beat = await controlPlane.waitForHeartbeat(
+  const beat = await controlPlane.waitForHeartbeatThat(
     (body) => JSON.stringify(body).includes(poolId),
     AbortSignal.timeout(60_000),
   )

@@ -1,4 +1,4 @@
-import type { ErrorCode } from './errors.ts'
+import type { ErrorCode } from './error-code.ts'
 
 interface ReasonInfo {
   readonly code: ErrorCode

@@ -1,5 +1,6 @@
 import { Metadata, status, type StatusObject } from '@grpc/grpc-js'
-import type { AgentError, ErrorCode } from '../core/errors.ts'
+import type { ErrorCode } from '../core/error-code.ts'
+import type { AgentError } from '../core/errors.ts'
 import { neutralise, wireText } from '../core/wire-text.ts'
 import { encodeStatusDetails } from './error-details.ts'
 

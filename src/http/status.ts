@@ -1,4 +1,5 @@
-import type { AgentError, ErrorCode } from '../core/errors.ts'
+import type { ErrorCode } from '../core/error-code.ts'
+import type { AgentError } from '../core/errors.ts'
 import type { Reason } from '../core/reasons.ts'
 import { wireText } from '../core/wire-text.ts'
 

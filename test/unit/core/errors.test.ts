@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { AgentError, ERROR_CODES, fromErrorRecord, toAgentError, toErrorRecord } from '../../../src/core/errors.ts'
+import { ERROR_CODES } from '../../../src/core/error-code.ts'
+import { AgentError, fromErrorRecord, toAgentError, toErrorRecord } from '../../../src/core/errors.ts'
 import { REASONS } from '../../../src/core/reasons.ts'
 
 describe('AgentError', () => {
