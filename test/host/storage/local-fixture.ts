@@ -101,7 +101,7 @@ export async function localFixture(): Promise<PoolFixture> {
 
 /** True when there is something at `file`. */
 export async function isThere(file: string): Promise<boolean> {
-  return await lstat(file).then(
+  return lstat(file).then(
     () => true,
     () => false,
   )
