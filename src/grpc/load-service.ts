@@ -1,20 +1,19 @@
 import * as grpc from '@grpc/grpc-js'
-import { loadSync, type PackageDefinition } from '@grpc/proto-loader'
+import { fromJSON, loadSync, type PackageDefinition } from '@grpc/proto-loader'
+import parsedProto from './gen/node_daemon.json' with { type: 'json' }
 import type { ProtoGrpcType } from './gen/node_daemon.ts'
 import { LOADER_OPTIONS, PROTO_FILE, protoRoot } from './loader-options.ts'
 
 /** Full name of the service. */
 export const SERVICE_NAME = 'limiquantix.node.v1.NodeDaemonService'
 
-/** The service as grpc-js wants it (definition for a server, constructor for a client), read from the proto. */
+/** The service as grpc-js wants it (definition for a server, constructor for a client), from the parsed proto. */
 export function loadNodeDaemonService(): ProtoGrpcType['limiquantix']['node']['v1']['NodeDaemonService'] {
-  const loaded = grpc.loadPackageDefinition(
-    loadSync(PROTO_FILE, { ...LOADER_OPTIONS, includeDirs: [protoRoot()] }),
-  ) as unknown as ProtoGrpcType
-  return loaded.limiquantix.node.v1.NodeDaemonService
+  const definition = fromJSON(parsedProto as Parameters<typeof fromJSON>[0], LOADER_OPTIONS)
+  return (grpc.loadPackageDefinition(definition) as unknown as ProtoGrpcType).limiquantix.node.v1.NodeDaemonService
 }
 
-/** The package for reflection: with the field names of the proto file, so that tools accept both spellings. */
+/** The package for reflection, from the proto file: with the field names as they are written there, so that tools accept both spellings. */
 export function loadPackageForReflection(): PackageDefinition {
   return loadSync(PROTO_FILE, { ...LOADER_OPTIONS, keepCase: true, includeDirs: [protoRoot()] })
 }

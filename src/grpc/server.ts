@@ -1,5 +1,5 @@
 import { chmod } from 'node:fs/promises'
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js'
+import { Server, ServerCredentials, setLogger, type ServiceDefinition } from '@grpc/grpc-js'
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import { delay } from '../platform/clock.ts'
@@ -10,6 +10,7 @@ import type { CallEnvironment, MalformedRequest } from './call.ts'
 import { createHandlers } from './handlers.ts'
 import { addHealth } from './health.ts'
 import { loadNodeDaemonService } from './load-service.ts'
+import { peerFilter } from './peer-filter.ts'
 import { addReflection } from './reflection.ts'
 import { toStatus } from './status.ts'
 
@@ -19,6 +20,8 @@ export interface GrpcServerOptions {
   readonly listenAddresses: readonly string[]
   readonly log: Logger
   readonly stats?: RequestStats
+  /** Whether a peer with this IP address may call; everybody when absent. */
+  readonly allowPeer?: (address: string) => boolean
 }
 
 export interface GrpcServer {
@@ -44,7 +47,12 @@ const SERVER_OPTIONS = {
 /** Serves NodeDaemonService, the standard health service and reflection. Errors: LISTEN_FAILED naming the address. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
   const { services, log } = options
-  const server = new Server(SERVER_OPTIONS)
+  logLibraryTo(log)
+  const server = new Server(
+    options.allowPeer === undefined
+      ? SERVER_OPTIONS
+      : { ...SERVER_OPTIONS, interceptors: [peerFilter(options.allowPeer)] },
+  )
   const env: CallEnvironment = { log, stats: options.stats, streams: new Set() }
   const track = (call: Trackable) => trackStream(env, call)
   server.addService(tolerant(loadNodeDaemonService().service), { ...createHandlers(services, env) })
@@ -62,6 +70,12 @@ export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcS
     drain: (deadlineMs) => drain(server, env, health, deadlineMs),
     forceClose: () => server.forceShutdown(),
   }
+}
+
+// grpc-js writes to stderr on its own account otherwise. What it has to say reaches callers as errors too.
+function logLibraryTo(log: Logger): void {
+  const write = (...parts: unknown[]) => log.debug({ source: 'grpc-js' }, parts.map(String).join(' ').slice(0, 500))
+  setLogger({ error: write, info: write, debug: write })
 }
 
 async function drain(
