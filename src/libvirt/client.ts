@@ -8,7 +8,7 @@ import { LibvirtGone } from './errors.ts'
 import type { EventName, EventPayload } from './event-names.ts'
 import { EventRegistry } from './events.ts'
 import type { LaneStats } from './lane.ts'
-import { DEFAULT_LANE_SIZES, type LaneName, type LaneSizes } from './lanes.ts'
+import { DEFAULT_LANE_SIZES, laneOf, type LaneName, type LaneSizes } from './lanes.ts'
 import { callOn, type OpenOptions, openConnection } from './open-connection.ts'
 import { PendingCall } from './pending-call.ts'
 import { findProcedure, type ProcedureName } from './programs.ts'
@@ -22,6 +22,7 @@ const SLOW_TIMEOUT_MS = 120_000
 const BACKOFF_MIN_MS = 50
 const BACKOFF_MAX_MS = 5_000
 const STABLE_AFTER_MS = 10_000
+const RESYNC_TIMEOUT_MS = 120_000
 
 /** What the client is made with; all but `uri` and `log` have defaults. */
 export interface LibvirtClientOptions {
@@ -39,7 +40,7 @@ export interface LibvirtClientOptions {
 
 /** How one call is made. */
 export interface CallOptions {
-  /** Default 15 s for procedures that libvirt runs with high priority, else 120 s. It includes the wait in our own queue. */
+  /** Default 15 s for questions that libvirt answers from memory (the fast lane), else 120 s. It includes the wait in our own queue. */
   readonly timeoutMs?: number
   /** Rejects with the signal's reason; libvirt goes on with a call that was sent. */
   readonly signal?: AbortSignal
@@ -66,7 +67,7 @@ export type ResyncHandler = (signal: AbortSignal) => Promise<void>
 export class LibvirtClient {
   readonly #options: LibvirtClientOptions
   readonly #log: Logger
-  readonly #state = new ObservableState()
+  readonly #state: ObservableState
   readonly #events: EventRegistry
   readonly #resyncHandlers = new Set<ResyncHandler>()
   readonly #closing = new AbortController()
@@ -80,6 +81,9 @@ export class LibvirtClient {
   constructor(options: LibvirtClientOptions) {
     this.#options = options
     this.#log = options.log.child({ component: 'libvirt' })
+    this.#state = new ObservableState((error) =>
+      this.#log.warn({ err: errorText(error) }, 'a listener of the state failed'),
+    )
     this.#events = new EventRegistry((text) => this.#log.warn({}, text))
     this.#running = this.#run()
   }
@@ -134,7 +138,7 @@ export class LibvirtClient {
     const { program, procedure } = findProcedure(name)
     const session = this.#session
     if (session === undefined) throw this.#gone(name)
-    const timeoutMs = options.timeoutMs ?? (procedure.highPriority ? FAST_TIMEOUT_MS : SLOW_TIMEOUT_MS)
+    const timeoutMs = options.timeoutMs ?? (laneOf(name, procedure) === 'fast' ? FAST_TIMEOUT_MS : SLOW_TIMEOUT_MS)
     const call = new PendingCall({ name, program, procedure, args, timeoutMs, signal: options.signal })
     session.lanes.submit(call, options.mayOverlap === true)
     return (await call.promise) as Procedures[P]['ret']
@@ -266,7 +270,7 @@ export class LibvirtClient {
     this.#libVersion = session.libVersion
     await this.#events.attach(session.eventConnection)
     this.#state.set('resyncing')
-    const over = AbortSignal.any([signal, session.endedSignal])
+    const over = AbortSignal.any([signal, session.endedSignal, AbortSignal.timeout(RESYNC_TIMEOUT_MS)])
     for (const handler of [...this.#resyncHandlers]) await abortable(handler(over), over)
     over.throwIfAborted()
     this.#state.set('connected')

@@ -14,6 +14,11 @@ export interface ConnectionState {
 export class ObservableState {
   #value: ConnectionState = { phase: 'connecting', since: Date.now() }
   readonly #listeners = new Set<(state: ConnectionState) => void>()
+  readonly #onListenerError: (error: unknown) => void
+
+  constructor(onListenerError: (error: unknown) => void) {
+    this.#onListenerError = onListenerError
+  }
 
   get value(): ConnectionState {
     return this.#value
@@ -22,7 +27,13 @@ export class ObservableState {
   set(phase: ConnectionPhase, error?: Error): void {
     const since = phase === this.#value.phase ? this.#value.since : Date.now()
     this.#value = error === undefined ? { phase, since } : { phase, since, error }
-    for (const listener of [...this.#listeners]) listener(this.#value)
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(this.#value)
+      } catch (error) {
+        this.#onListenerError(error)
+      }
+    }
   }
 
   onChange(listener: (state: ConnectionState) => void): () => void {

@@ -2,7 +2,7 @@ import { connect as connectSocket, type Socket } from 'node:net'
 import { errorText } from '../core/errors.ts'
 import { LibvirtError, LibvirtGone, LibvirtProtocolError } from './errors.ts'
 import { FrameReader } from './frame-reader.ts'
-import { Keepalive } from './keepalive.ts'
+import { answerKeepalive, Keepalive } from './keepalive.ts'
 import type { Procedure, Program } from './program.ts'
 import { SendQueue } from './send-queue.ts'
 import {
@@ -227,7 +227,7 @@ export class Connection {
         this.#onReply(program, procedure, serial, status)
         break
       case VIR_NET_MESSAGE:
-        if (program === KEEPALIVE_PROGRAM) Keepalive.onMessage(procedure, this.#out)
+        if (program === KEEPALIVE_PROGRAM) answerKeepalive(procedure, this.#out)
         else this.#onEvent(program, procedure)
         break
       case VIR_NET_STREAM:

@@ -38,11 +38,11 @@ export class Keepalive {
   stop(): void {
     clearInterval(this.#timer)
   }
+}
 
-  /** Answers a ping of the daemon; its pongs need nothing, being heard is enough. */
-  static onMessage(procedure: number, out: SendQueue): void {
-    if (procedure === KEEPALIVE_PROC_PING) sendKeepalive(out, KEEPALIVE_PROC_PONG)
-  }
+/** Answers a ping of the daemon; its pongs need nothing, being heard is enough. */
+export function answerKeepalive(procedure: number, out: SendQueue): void {
+  if (procedure === KEEPALIVE_PROC_PING) sendKeepalive(out, KEEPALIVE_PROC_PONG)
 }
 
 function sendKeepalive(out: SendQueue, procedure: number): void {

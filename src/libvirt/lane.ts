@@ -149,18 +149,18 @@ export class Lane {
 
   async #open(): Promise<void> {
     this.#opening++
-    let connection: Connection | undefined
+    let opened: Connection | undefined
     try {
-      connection = await this.#options.open(() => {
-        if (connection !== undefined) this.#connections.delete(connection)
-        this.#dispatch()
+      opened = await this.#options.open(() => {
+        // A connection that never opened is reported by the rejection, and must not be tried again at once.
+        if (opened !== undefined && this.#connections.delete(opened)) this.#dispatch()
       })
     } finally {
       this.#opening--
     }
-    if (this.#closedBy !== undefined) connection.close(this.#closedBy)
-    if (connection.closed) return
-    this.#connections.add(connection)
+    if (this.#closedBy !== undefined) opened.close(this.#closedBy)
+    if (opened.closed) throw new Error('libvirtd closed the connection')
+    this.#connections.add(opened)
     this.#dispatch()
   }
 

@@ -17,9 +17,10 @@ const RESCUE = new Set(
     'DOMAIN_GET_JOB_STATS',
   ].map((name) => `remote:${name}`),
 )
-// High priority only says that no monitor is asked; these may still take long (files, other daemons, a first capability probe).
-const LENGTHY =
-  /^remote:(DOMAIN_(DEFINE|UNDEFINE|SNAPSHOT|CHECKPOINT|SAVE_IMAGE)|STORAGE_|NETWORK_|NODE_DEVICE_|INTERFACE_|NWFILTER_|CONNECT_COMPARE)/
+// High priority only says that no monitor is asked. These write files, or wait for a capability probe of a minute.
+const CONFIGURATION = /^remote:DOMAIN_(DEFINE|UNDEFINE|SNAPSHOT|CHECKPOINT|SAVE_IMAGE)/
+// These may wait for storage that hangs, for network set-up or for another daemon.
+const ELSEWHERE = /^remote:(STORAGE_|NETWORK_|NODE_DEVICE_|INTERFACE_|NWFILTER_|CONNECT_COMPARE)/
 // These wait for the guest's agent, for which libvirt has a job of its own beside the one for the monitor.
 const AGENT =
   /^(qemu:DOMAIN_AGENT_COMMAND|remote:DOMAIN_(GET_GUEST_INFO|FSFREEZE|FSTHAW|FSTRIM|GET_FSINFO|GET_HOSTNAME|INTERFACE_ADDRESSES|[GS]ET_TIME|SET_USER_PASSWORD|[GS]ET_GUEST_VCPUS|AUTHORIZED_SSH_KEYS_[GS]ET))$/
@@ -27,7 +28,9 @@ const AGENT =
 /** Chooses the lane of a procedure by its name and libvirt's own priority. */
 export function laneOf(name: string, procedure: Procedure): LaneName {
   if (RESCUE.has(name)) return 'control'
-  return procedure.highPriority && !LENGTHY.test(name) ? 'fast' : 'slow'
+  if (!procedure.highPriority) return 'slow'
+  if (CONFIGURATION.test(name)) return 'control'
+  return ELSEWHERE.test(name) ? 'slow' : 'fast'
 }
 
 /** Key of calls that would wait for each other inside libvirtd, each in one of its workers: those on the monitor, or the agent, of one domain. */
@@ -62,7 +65,7 @@ export class Lanes {
       this.#overlapping.has(call) ? undefined : exclusiveKey(call.name, call.procedure, call.args)
     this.#lanes = {
       fast: new Lane({ window, maxConnections: sizes.fastConnections, open }),
-      control: new Lane({ window, maxConnections: 1, open }),
+      control: new Lane({ window, maxConnections: 2, open }),
       slow: new Lane({ window, maxConnections: sizes.slowConnections, open, exclusiveKey: key }),
     }
   }

@@ -40,7 +40,7 @@ describe('the lane of a procedure', () => {
     ['remote:DOMAIN_CREATE_WITH_FLAGS', 'slow'],
     ['remote:CONNECT_GET_ALL_DOMAIN_STATS', 'slow'],
     ['qemu:DOMAIN_MONITOR_COMMAND', 'slow'],
-    ['remote:DOMAIN_DEFINE_XML_FLAGS', 'slow'],
+    ['remote:DOMAIN_DEFINE_XML_FLAGS', 'control'],
     ['remote:STORAGE_POOL_GET_INFO', 'slow'],
     ['remote:DOMAIN_DESTROY_FLAGS', 'control'],
     ['remote:DOMAIN_ABORT_JOB', 'control'],
