@@ -58,6 +58,7 @@ export async function startTestAgent(dir: string, options: TestAgentOptions = {}
     },
   })
   operations.register(downloads)
+  await operations.load()
   await operations.recover()
   return {
     images: createImageService({ operations, pools, downloads, settings, log: silentLogger }),
