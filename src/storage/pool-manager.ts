@@ -318,7 +318,8 @@ export class PoolManager implements PoolAccess {
 
   async #refuseInUse(entry: Entry, ctx: OpContext): Promise<void> {
     const { poolId } = entry.record.config
-    const names = (await this.users(activePool(entry), ctx)).map((user) => user.name)
+    const users = await this.users(activePool(entry), ctx)
+    const names = [...new Set(users.map((user) => user.name))]
     if (entry.backend.mountPath !== '') {
       const io = this.#environment.io
       const params = { root: entry.backend.mountPath, except: [process.pid, ...io.state().pids] }

@@ -28,7 +28,7 @@ export function createVolumeManager(pools: PoolManager): VolumeManager {
   const refuseInUse = async (poolId: string, name: string, source: DiskSource, ctx: OpContext) => {
     const place = source.type === 'file' ? source.path : source.device
     const users = await pools.users(await pools.require(poolId, ctx), ctx)
-    const names = users.filter(({ path }) => path === place).map((user) => user.name)
+    const names = [...new Set(users.filter(({ path }) => path === place).map((user) => user.name))]
     if (names.length === 0) return
     throw new AgentError('VOLUME_IN_USE', `volume ${name} is used by ${names.join(', ')}; detach it first`)
   }
