@@ -4,13 +4,14 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { AgentError, ERROR_CODES } from '../../../src/core/errors.ts'
+import { ERROR_CODES } from '../../../src/core/error-code.ts'
+import { AgentError } from '../../../src/core/errors.ts'
 import type { Reason } from '../../../src/core/reasons.ts'
 import { GRPC_STATUS } from '../../../src/grpc/status.ts'
 import { ask, failure, startRig } from './client.ts'
 import { VM_ID } from './fake-services.ts'
 
-async function statusFor(error: unknown) {
+async function statusFor(error: Error) {
   await using rig = await startRig({ vms: { status: () => Promise.reject(error) } })
   return await failure(ask(rig.client, rig.client.GetVMStatus, { vmId: VM_ID }))
 }
@@ -107,7 +108,7 @@ describe('what an error carries', () => {
 
   test.each([
     [new TypeError('boom'), grpc.status.INTERNAL, 'INTERNAL'],
-    ['a string', grpc.status.INTERNAL, 'INTERNAL'],
+    ['a string' as unknown as Error, grpc.status.INTERNAL, 'INTERNAL'],
     [new DOMException('late', 'TimeoutError'), grpc.status.DEADLINE_EXCEEDED, 'DEADLINE_EXCEEDED'],
   ])('a thrown %s', async (thrown, code, reason) => {
     const error = await statusFor(thrown)

@@ -101,6 +101,11 @@ describe.each(['v1', 'v1alpha'])('grpc.reflection.%s', (version) => {
     const descriptors = Buffer.concat(file?.fileDescriptorResponse?.fileDescriptorProto ?? []).toString('latin1')
     for (const word of ['CreateVMOnNodeRequest', 'cpu_threads_per_core', 'ListDownloads'])
       expect(descriptors).toContain(word)
+    // Strict tools refuse a file whose types come from a file that it does not import.
+    const [own, google] =
+      file?.fileDescriptorResponse?.fileDescriptorProto.map((bytes) => bytes.toString('latin1')) ?? []
+    expect(own).toMatch(/\x1a\x15google_protobuf\.proto/)
+    expect(google).toContain('google_protobuf.proto')
     expect(missing?.errorResponse?.errorCode).toBe(grpc.status.NOT_FOUND)
   })
 
