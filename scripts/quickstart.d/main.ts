@@ -100,7 +100,7 @@ async function mainJob(): Promise<void> {
   await report.step('create a storage pool (gRPC InitStoragePool)', async () => {
     const pool = await node.call<{ mountPath: string; availableBytes: number }>('InitStoragePool', {
       poolId,
-      type: 'LOCAL_DIR',
+      type: 'STORAGE_POOL_TYPE_LOCAL_DIR',
       config: { local: { path: poolDir } },
     })
     return `${pool.mountPath}, ${(pool.availableBytes / 2 ** 30).toFixed(1)} GiB free`

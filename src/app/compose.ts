@@ -89,6 +89,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       defaultPoolId: DEFAULT_POOL_ID,
       domainType: config.hypervisor.domain_type,
       networks: config.hypervisor.networks,
+      ...(config.hypervisor.emulator === undefined ? {} : { emulator: config.hypervisor.emulator }),
       imageRoots,
       tbCacheBytes: TB_CACHE_BYTES,
     },
