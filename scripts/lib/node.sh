@@ -23,7 +23,9 @@ use_checkout_node() {
   exec 7>"$RUN_DIR/npm-$(printf %s "$ROOT" | sha256sum | cut -c1-16).lock"
   flock 7
   want=$(cat "$ROOT/package.json" "$ROOT/package-lock.json" | sha256sum | cut -d' ' -f1)-$(uname -m)
-  if [[ $(cat "$stamp" 2>/dev/null) != "$want" ]]; then
+  if [[ $(cat "$stamp" 2>/dev/null) == "$want" ]]; then
+    [[ -e $ROOT/node_modules/.bin/node ]] || link_node
+  else
     say "npm ci (package-lock.json is new or changed)"
     npm --prefix "$ROOT" ci --no-audit --no-fund --loglevel=error </dev/null >&2 7>&- ||
       die "npm ci failed; check the network and the registry (npm config get registry)"
