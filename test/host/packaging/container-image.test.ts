@@ -33,7 +33,13 @@ async function succeeds(result: Promise<ScriptResult>): Promise<string> {
 async function makeBaseImage(): Promise<void> {
   if ((await buildah(['images', '--quiet', BASE])).code === 0) return
   const archive = join(cache, 'base.tar')
-  const options = ['--quiet', '--mode=root', '--variant=minbase', '--include=ca-certificates', '--dpkgopt=force-unsafe-io']
+  const options = [
+    '--quiet',
+    '--mode=root',
+    '--variant=minbase',
+    '--include=ca-certificates',
+    '--dpkgopt=force-unsafe-io',
+  ]
   const sources = await succeeds(
     runScript('sh', ['-c', 'ls /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null || true']),
   )
