@@ -41,6 +41,7 @@ interface StepOptions {
   readonly deps: DomainDeps
   readonly client: Pick<LibvirtClient, 'ready'>
   readonly operations: OperationManager
+  readonly undoWaitMs: number
   /** Present while creating; an undo after a restart works without. */
   readonly plan?: VmPlan
   readonly documents?: SeedDocuments | undefined
@@ -48,8 +49,6 @@ interface StepOptions {
 
 /** The first define makes libvirt probe QEMU. */
 const DEFINE_TIMEOUT_MS = 180_000
-/** How long an undo waits for libvirt to come back before it leaves the rest to a cleanup operation. */
-const UNDO_WAIT_MS = 20_000
 
 /** Volumes the plan will make. */
 export function plannedVolumes(plan: VmPlan): VolumeRef[] {
@@ -119,7 +118,7 @@ export function createSteps(options: StepOptions): Step[] {
       undo: async ({ request }, { volumes }, ctx) => {
         const { vmId } = request
         try {
-          await options.client.ready(AbortSignal.any([ctx.signal, AbortSignal.timeout(UNDO_WAIT_MS)]))
+          await options.client.ready(AbortSignal.any([ctx.signal, AbortSignal.timeout(options.undoWaitMs)]))
           // Under the VM's lock there was no such domain before, so one that is there now is ours.
           const dom = await findDomain(deps.libvirt, vmId, ctx.signal)
           if (dom !== undefined) await removeDomain(deps, dom, vmId, ctx.signal)

@@ -34,17 +34,21 @@ export interface VmCreatorOptions {
   readonly deps: DomainDeps
   readonly client: Pick<LibvirtClient, 'call' | 'ready'>
   readonly operations: OperationManager
+  /** How long an undo waits for libvirt before it leaves the rest to a cleanup operation; default 20 s. */
+  readonly undoWaitMs?: number
   /** For crash tests. */
   readonly afterStep?: (name: string) => void
 }
 
 const LOOKUP_TIMEOUT_MS = 15_000
+const UNDO_WAIT_MS = 20_000
 
 /** Creates VMs as journaled sagas: a complete VM or nothing, whatever fails or dies meanwhile. Registers its operation kinds when constructed. */
 export class VmCreator {
   readonly #deps: DomainDeps
   readonly #client: VmCreatorOptions['client']
   readonly #operations: OperationManager
+  readonly #undoWaitMs: number
   readonly #afterStep: ((name: string) => void) | undefined
   /** Documents of running operations. They hold secrets, so the journal never sees them; an interrupted create is undone and needs none. */
   readonly #documents = new Map<string, SeedDocuments>()
@@ -53,6 +57,7 @@ export class VmCreator {
     this.#deps = options.deps
     this.#client = options.client
     this.#operations = options.operations
+    this.#undoWaitMs = options.undoWaitMs ?? UNDO_WAIT_MS
     this.#afterStep = options.afterStep
     this.#operations.register(this.#handler())
   }
@@ -110,13 +115,7 @@ export class VmCreator {
           if (await this.#isThere(params, ctx.signal)) return { vmId, created: false }
           await this.#requireFreeName(vmId, name, ctx.signal)
           const plan = await planVm(request, params, this.#deps, ctx)
-          const steps = createSteps({
-            deps: this.#deps,
-            client: this.#client,
-            operations: this.#operations,
-            plan,
-            documents,
-          })
+          const steps = createSteps({ ...this.#stepOptions(), plan, documents })
           const initial: CreateState = { volumes: plannedVolumes(plan), sources: {} }
           await runSaga(steps, params, initial, ctx, this.#afterStep)
           return { vmId, created: true }
@@ -126,9 +125,18 @@ export class VmCreator {
       },
       rollback: async (params, ctx) => {
         if (ctx.journal === undefined) return
-        const steps = createSteps({ deps: this.#deps, client: this.#client, operations: this.#operations })
+        const steps = createSteps(this.#stepOptions())
         await undoSaga(steps, params, ctx.journal, ctx)
       },
+    }
+  }
+
+  #stepOptions() {
+    return {
+      deps: this.#deps,
+      client: this.#client,
+      operations: this.#operations,
+      undoWaitMs: this.#undoWaitMs,
     }
   }
 

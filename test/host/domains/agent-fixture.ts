@@ -10,6 +10,7 @@ import { VmCreator } from '../../../src/domains/create.ts'
 import { VmDeleter } from '../../../src/domains/delete.ts'
 import type { DomainDeps } from '../../../src/domains/deps.ts'
 import { DomainInventory } from '../../../src/domains/inventory.ts'
+import type { LibvirtCalls } from '../../../src/domains/libvirt-domain.ts'
 import { MediaProbe } from '../../../src/domains/media-probe.ts'
 import { domainPoolUsers } from '../../../src/domains/pool-users.ts'
 import { DomainPower } from '../../../src/domains/power.ts'
@@ -60,6 +61,9 @@ export async function makeBase(): Promise<string> {
 }
 
 export interface OpenOptions {
+  /** Runs around calls of the domain layer that change something or look something up. */
+  readonly aroundCall?: (name: string, call: () => Promise<unknown>) => Promise<unknown>
+  readonly undoWaitMs?: number
   readonly afterStep?: (name: string) => void
   readonly networks?: Readonly<Record<string, string>>
 }
@@ -83,8 +87,13 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
   const worker = new WorkerProcess('storage', 'probe', log)
   const locks = new KeyedLock()
   const operations = new OperationManager(store.collection('operations'), locks, log)
+  const around = options.aroundCall
+  const calls: LibvirtCalls =
+    around === undefined
+      ? client
+      : { call: ((name, args, how) => around(name, () => client.call(name, args, how))) as LibvirtCalls['call'] }
   const deps: DomainDeps = {
-    libvirt: client,
+    libvirt: calls,
     pools,
     inspector: new ImageInspector(worker),
     media: new MediaProbe(worker),
@@ -105,6 +114,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
     client,
     operations,
     ...(options.afterStep === undefined ? {} : { afterStep: options.afterStep }),
+    ...(options.undoWaitMs === undefined ? {} : { undoWaitMs: options.undoWaitMs }),
   })
   const deleter = new VmDeleter({ deps, client, operations })
   pools.addUserSource(domainPoolUsers(inventory))
@@ -112,6 +122,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
   await client.ready(within())
   await pools.start()
   await pools.init({ poolId: POOL, kind: 'LOCAL_DIR', options: { path: path.join(base, 'pool') } }, context())
+  await operations.load()
   await operations.recover()
   await chmod(path.join(base, 'state'), 0o711)
   return {
