@@ -25,6 +25,8 @@ export interface HttpServerOptions {
   readonly log: Logger
   /** Counters that /metrics shows; those of the gRPC server when both share one. */
   readonly stats?: RequestStats
+  /** Whether a peer with this IP address may connect; everybody when absent. */
+  readonly allowPeer?: (address: string) => boolean
 }
 
 export interface HttpServer {
@@ -72,6 +74,13 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     return sendError(new AgentError('ROUTE_UNKNOWN', text), request, reply, log)
   })
   for (const route of routes) addRoute(app, route)
+  const { allowPeer } = options
+  if (allowPeer !== undefined) {
+    app.server.on('connection', (socket) => {
+      // A unix socket has no address; its file mode guards it.
+      if (socket.remoteAddress !== undefined && !allowPeer(socket.remoteAddress)) socket.destroy()
+    })
+  }
   await listen(app, options.listen)
   const bound = app.server.address()
   return {
