@@ -15,11 +15,11 @@ export function createPoolService(pools: PoolManager, log: Logger): PoolService 
     return abortable(work({ signal: AbortSignal.timeout(CHANGE_TIMEOUT_MS), log }), signal)
   }
   return {
-    init: async (config, signal) => await changing(signal, (ctx) => pools.init(config, ctx)),
-    destroy: async (poolId, signal) => await changing(signal, (ctx) => pools.destroy(required(poolId), ctx)),
-    info: async (poolId, signal) => await pools.info(required(poolId), reading(signal)),
+    init: async (config, signal) => changing(signal, (ctx) => pools.init(config, ctx)),
+    destroy: async (poolId, signal) => changing(signal, (ctx) => pools.destroy(required(poolId), ctx)),
+    info: async (poolId, signal) => pools.info(required(poolId), reading(signal)),
     list: () => Promise.resolve(pools.list()),
-    files: async (poolId, path, signal) => await pools.files(required(poolId), path, reading(signal)),
+    files: async (poolId, path, signal) => pools.files(required(poolId), path, reading(signal)),
   }
 }
 

@@ -12,8 +12,8 @@ import type { PoolTarget, StorageResult } from './storage-io.ts'
 
 /** A write probe costs a disk a wake-up and a journal commit; once a minute is enough. */
 const WRITE_PROBE_PERIOD_MS = 60_000
-/** A walk over the whole pool, for pools with a capacity limit. */
-const USAGE_PERIOD_MS = 60_000
+/** Share of the time that walks over a pool with a capacity limit may take: small pools are counted at every probe, large ones less often. */
+const USAGE_SHARE = 0.02
 
 export interface FilePoolOptions {
   readonly environment: StorageEnvironment
@@ -34,7 +34,7 @@ export class FilePool {
   readonly #target: PoolTarget
   #guard: PoolGuard | undefined
   #writeProbe: { at: number; write: StorageResult<'probePool'>['write']; error: string } | undefined
-  #usage: { at: number; bytes: number } | undefined
+  #usage: { bytes: number; nextAt: number } | undefined
 
   constructor(options: FilePoolOptions) {
     const { environment, poolId, isolation, root } = options
@@ -112,10 +112,12 @@ export class FilePool {
   ): Promise<StorageResult<'probePool'>> {
     const { capacityBytes, environment } = this.#options
     if (capacityBytes === undefined) return facts
-    const now = monotonicMs()
-    if (this.#usage === undefined || now - this.#usage.at >= USAGE_PERIOD_MS) {
+    const startedAt = monotonicMs()
+    if (this.#usage === undefined || startedAt >= this.#usage.nextAt) {
       const bytes = await environment.io.call(this.#target, 'allocatedInPool', { guard }, { signal: ctx.signal })
-      this.#usage = { at: now, bytes }
+      const tookMs = monotonicMs() - startedAt
+      // A walk within a few probes' time is nothing, so that a reservation right after a job sees what the job left.
+      this.#usage = { bytes, nextAt: tookMs < 100 ? 0 : startedAt + tookMs / USAGE_SHARE }
     }
     const totalBytes = Math.min(capacityBytes, facts.totalBytes)
     const usedBytes = this.#usage.bytes

@@ -31,6 +31,8 @@ export interface CreateImage {
 
 const CREATE_TIMEOUT_MS = 60_000
 const INFO_TIMEOUT_MS = 30_000
+/** A hostile image can make qemu-img take all memory or run for ever while it only reads the header. */
+const INFO_LIMITS = ['--as=1073741824', '--cpu=20']
 
 const infoSchema = z.object({
   format: z.string(),
@@ -64,6 +66,7 @@ export async function imageInfo(path: string, format: ImageFormat, ctx: OpContex
     ['info', '-U', '-f', format, '--output=json', fileName(path)],
     INFO_TIMEOUT_MS,
     ctx,
+    INFO_LIMITS,
   ).catch((error: unknown) => {
     if (isAgentError(error, 'COMMAND_FAILED') && /not in \S+ format|invalid|Unsupported/i.test(error.message)) {
       throw new AgentError('IMAGE_NOT_AN_IMAGE', `${path} is not a usable ${format} image`, { cause: error })
@@ -103,16 +106,33 @@ export async function convertImage(
   )
 }
 
-async function qemuImg(args: readonly string[], timeoutMs: number, ctx: OpContext): Promise<string> {
-  const command = { file: 'qemu-img', package: 'qemu-utils', args, timeoutMs, maxOutputBytes: 1024 * 1024 }
+async function qemuImg(
+  args: readonly string[],
+  timeoutMs: number,
+  ctx: OpContext,
+  limits: readonly string[] = [],
+): Promise<string> {
+  const tool =
+    limits.length === 0
+      ? { file: 'qemu-img', package: 'qemu-utils', args }
+      : { file: 'prlimit', package: 'util-linux', args: [...limits, '--', 'qemu-img', ...args] }
   try {
-    return (await run(command, ctx.signal)).stdout
+    return (await run({ ...tool, timeoutMs, maxOutputBytes: 1024 * 1024 }, ctx.signal)).stdout
   } catch (error) {
-    if (isAgentError(error, 'COMMAND_FAILED') && /No space left on device|Disk quota exceeded/.test(error.message)) {
-      throw new AgentError('POOL_FULL', 'qemu-img ran out of space in the pool; free or add space', { cause: error })
-    }
-    throw error
+    throw isAgentError(error, 'COMMAND_FAILED') ? translated(error) : error
   }
+}
+
+function translated(error: AgentError): AgentError {
+  if (/No space left on device|Disk quota exceeded/.test(error.message)) {
+    return new AgentError('POOL_FULL', 'qemu-img ran out of space in the pool; free or add space', { cause: error })
+  }
+  if (/failed to execute qemu-img/.test(error.message)) {
+    return new AgentError('COMMAND_MISSING', 'qemu-img is not installed; install the Debian package qemu-utils')
+  }
+  // The limiter in front of the tool is of no interest to the reader.
+  const message = error.message.replace(/^prlimit /, 'qemu-img ')
+  return new AgentError(error.reason, message, { cause: error, details: { ...error.details, command: 'qemu-img' } })
 }
 
 // A name with a colon would be taken for a protocol or a `json:` description, one with a dash for an option.

@@ -59,9 +59,9 @@ export async function claimVolume(params: { guard: PoolGuard; spec: VolumeSpec; 
     // A record without its file is replaced; a new one must not overwrite that of another host.
     claimed = await writeRecord(records, record, before === undefined)
     if (!claimed) throw new AgentError('CONFLICT', `volume ${spec.name} is being made by another host; retry`)
-    await using handle = await open(at(directory, temp), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
-    await handle.sync()
-    await directory.sync()
+    // Not synced: the claim is durable, and what a crash leaves of the file is removed by it.
+    const handle = await open(at(directory, temp), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)
+    await handle.close()
   } catch (error) {
     await directory.close()
     if (claimed) await undoClaim(root, records, record)

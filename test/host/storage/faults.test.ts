@@ -11,7 +11,7 @@ import { PoolManager, type PoolRecord } from '../../../src/storage/pool-manager.
 import { poolBackends } from '../../../src/storage/registry.ts'
 import { createVolumeManager } from '../../../src/storage/volume-manager.ts'
 import { missingCommand, missingRoot, requirePrerequisite } from '../require.ts'
-import { isThere, poolContents, tempBase, testEnvironment, tool } from './local-fixture.ts'
+import { heldQemuImg, isThere, poolContents, tempBase, testEnvironment, tool } from './local-fixture.ts'
 
 const missing = await requirePrerequisite(
   'local-pool',
@@ -182,6 +182,44 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
     await untilHealth(pools, /HEALTHY/)
     await volumes.create('p1', spec('disk'), ctx)
     expect(await isThere(`${base}/disk/disk.qcow2`)).toBe(true)
+  })
+
+  test('a copy of the marker on another mount does not let work through that began on the first one', async () => {
+    const { pools, environment } = await agent()
+    await pools.init(config(), ctx)
+    const { guard } = await pools.require('p1', ctx)
+    if (guard === undefined) throw new Error('a local pool has a guard')
+    const marker = await readFile(`${root}/.limiquantix-pool.json`)
+    await mountTmpfs(root, '1m')
+    await writeFile(`${root}/.limiquantix-pool.json`, marker)
+    const target = { poolId: 'p1', isolation: 'common' } as const
+    const params = { guard, spec: spec('disk'), node: environment.nodeId }
+    const claim = environment.io.call(target, 'claimVolume', params, { signal: ctx.signal })
+    expect(await reasonOf(claim)).toBe('POOL_IDENTITY_MISMATCH')
+    expect(await poolContents(root)).toEqual([])
+  })
+
+  test('a mount that vanishes while qemu-img is about to write takes the bytes with it: none lands below', async () => {
+    await mkdir(`${base}/disk`)
+    await mkdir(root)
+    await tool('mount', '--bind', `${base}/disk`, root)
+    const { pools, volumes } = await agent()
+    await pools.init(config(), ctx)
+    const held = await heldQemuImg(base)
+    const outcome = reasonOf(volumes.create('p1', spec('disk'), ctx))
+    await held.reached
+    await tool('umount', '-l', root)
+    await held.goOn()
+    expect(['POOL_IDENTITY_MISMATCH', 'POOL_UNAVAILABLE']).toContain(await outcome)
+    held.end()
+    expect(await readdir(root)).toEqual([])
+    await untilHealth(pools, /ERROR/)
+    // Mounted again, the pool is free of what could not be finished.
+    await tool('mount', '--bind', `${base}/disk`, root)
+    mounts.push(root)
+    await untilHealth(pools, /HEALTHY/)
+    expect(await poolContents(root)).toEqual([])
+    expect((await volumes.create('p1', spec('disk'), ctx)).name).toBe('disk')
   })
 
   describe('an agent killed in the middle of a creation', () => {

@@ -41,24 +41,39 @@ export async function poolContents(root: string): Promise<string[]> {
   return entries.filter((entry) => !fixed.includes(entry)).sort()
 }
 
-/** A qemu-img in front of PATH whose `create` reports that it began and then never ends. */
-export async function stalledQemuImg(base: string): Promise<Stall> {
+/** A qemu-img in front of PATH whose `create` reports that it began and then does `then` (a line of shell). */
+async function scriptedQemuImg(base: string, then: string): Promise<{ reached: Promise<void>; end(): void }> {
   const bin = `${base}/bin`
   const fifo = `${base}/reached`
   const real = (await tool('sh', '-c', 'command -v qemu-img')).trim()
   await mkdir(bin)
   await tool('mkfifo', fifo)
-  const script = `#!/bin/sh\n[ "$1" = create ] || exec ${real} "$@"\necho > ${fifo}\nexec sleep 600\n`
+  const script = `#!/bin/sh\n[ "$1" = create ] || exec ${real} "$@"\necho > ${fifo}\n${then.replace('REAL', real)}\n`
   await writeFile(`${bin}/qemu-img`, script, { mode: 0o755 })
   const before = process.env['PATH'] ?? ''
   process.env['PATH'] = `${bin}:${before}`
   return {
     reached: readFile(fifo).then(() => undefined),
-    end: async () => {
+    end: () => {
       process.env['PATH'] = before
-      await rm(bin, { recursive: true })
     },
   }
+}
+
+/** A qemu-img whose `create` never ends. */
+export async function stalledQemuImg(base: string): Promise<Stall> {
+  const { reached, end } = await scriptedQemuImg(base, 'exec sleep 600')
+  return { reached, end: () => Promise.resolve(end()) }
+}
+
+/** A qemu-img whose `create` waits for `goOn` before it does its work. */
+export async function heldQemuImg(
+  base: string,
+): Promise<{ reached: Promise<void>; goOn(): Promise<void>; end(): void }> {
+  const gate = `${base}/gate`
+  await tool('mkfifo', gate)
+  const held = await scriptedQemuImg(base, `cat ${gate} > /dev/null\nexec REAL "$@"`)
+  return { ...held, goOn: () => writeFile(gate, '') }
 }
 
 /** A local pool whose root is a mount point: taking it away is what an unmounted disk looks like. */
