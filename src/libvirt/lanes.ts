@@ -25,8 +25,16 @@ const ELSEWHERE = /^remote:(STORAGE_|NETWORK_|NODE_DEVICE_|INTERFACE_|NWFILTER_|
 const AGENT =
   /^(qemu:DOMAIN_AGENT_COMMAND|remote:DOMAIN_(GET_GUEST_INFO|FSFREEZE|FSTHAW|FSTRIM|GET_FSINFO|GET_HOSTNAME|INTERFACE_ADDRESSES|[GS]ET_TIME|SET_USER_PASSWORD|[GS]ET_GUEST_VCPUS|AUTHORIZED_SSH_KEYS_[GS]ET))$/
 
+const known = new Map<string, LaneName>()
+
 /** Chooses the lane of a procedure by its name and libvirt's own priority. */
 export function laneOf(name: string, procedure: Procedure): LaneName {
+  const lane = known.get(name) ?? chooseLane(name, procedure)
+  known.set(name, lane)
+  return lane
+}
+
+function chooseLane(name: string, procedure: Procedure): LaneName {
   if (RESCUE.has(name)) return 'control'
   if (!procedure.highPriority) return 'slow'
   if (CONFIGURATION.test(name)) return 'control'

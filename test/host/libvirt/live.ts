@@ -25,7 +25,7 @@ export async function liveClient(
 export function tinyGuestXml(name = `lqx-${randomUUID().slice(0, 8)}`): string {
   return `<domain type='qemu'><name>${name}</name><memory unit='MiB'>32</memory>
     <os><type arch='x86_64' machine='q35'>hvm</type></os>
-    <devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>`
+    <devices><serial type='pty'/><console type='pty'/><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel></devices></domain>`
 }
 
 /** Ends and forgets a guest, whatever state it is in. */

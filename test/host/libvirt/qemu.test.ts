@@ -93,6 +93,19 @@ describe.skipIf(missingLibvirt() !== undefined)('the client on a real QEMU drive
     ).rejects.toMatchObject({ code: VIR_ERR.AGENT_UNRESPONSIVE })
   })
 
+  test('a console is a stream in both directions that costs the guest nothing when it ends', async () => {
+    const dom = await startPaused()
+    const args = { dom, dev_name: null, flags: 0 }
+    const stream = await client.openStream('remote:DOMAIN_OPEN_CONSOLE', args, { idleTimeoutMs: Infinity })
+    await stream.write(Buffer.from('\n'))
+    const reading = stream.read().catch(() => undefined)
+    await stream.abort()
+    await reading
+    expect(await stateOf(dom)).toBe(VIR_DOMAIN_STATE.PAUSED)
+    // The console is free again: libvirt allows one user at a time.
+    await (await client.openStream('remote:DOMAIN_OPEN_CONSOLE', args)).abort()
+  })
+
   test('monitor events are told', async () => {
     const events = await recordEvents(client, 'qemu:MONITOR_EVENT')
     const dom = await startPaused()

@@ -162,6 +162,7 @@ describe('lying lengths', () => {
 
   test.each([
     ['a list count above the limit', 'remote:CONNECT_LIST_ALL_DOMAINS', '7fffffff00000000'],
+    ['a list longer than its limit, though all of it is there', 'remote:AUTH_LIST', `00000015${'00000000'.repeat(21)}`],
     ['a list count above the bytes that are there', 'remote:CONNECT_LIST_ALL_DOMAINS', '0000400000000000'],
     ['a string length above the limit', 'remote:DOMAIN_GET_XML_DESC', '7fffffff'],
     ['a string length above the bytes that are there', 'remote:DOMAIN_GET_XML_DESC', '0000000861616161'],

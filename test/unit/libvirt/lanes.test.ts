@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LibvirtClient } from '../../../src/libvirt/client.ts'
+import { VIR_ERR } from '../../../src/libvirt/constants.ts'
 import { exclusiveKey, laneOf } from '../../../src/libvirt/lanes.ts'
 import { findProcedure, type ProcedureName } from '../../../src/libvirt/programs.ts'
 import { connectedClient, domain, FakeDaemon, type ReceivedCall } from './fake-daemon.ts'
@@ -163,5 +164,20 @@ describe('a lane connection that breaks alone', () => {
     second?.reply(infoReply)
     expect(await waiting).toEqual(infoReply)
     expect(client.state.phase).toBe('connected')
+  })
+
+  test('that cannot be replaced fails what waits for it, unsent, and a later call tries anew', async () => {
+    daemon.handle('remote:CONNECT_OPEN', (call) =>
+      call.fail({ code: VIR_ERR.INTERNAL_ERROR, message: 'too many clients' }),
+    )
+    const lost = info(1).catch((error: unknown) => error)
+    const waiting = info(1).catch((error: unknown) => error)
+    ;(await daemon.received(INFO))[0]?.connection.socket.destroy()
+    expect(await lost).toMatchObject({ outcomeUnknown: true })
+    expect(await waiting).toMatchObject({ name: 'LibvirtGone', outcomeUnknown: false })
+    daemon.handle('remote:CONNECT_OPEN', () => ({}))
+    const later = info(1)
+    ;(await daemon.received(INFO, 2))[1]?.reply(infoReply)
+    expect(await later).toEqual(infoReply)
   })
 })
