@@ -7,7 +7,7 @@ import { VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import { uuidText } from '../libvirt/uuid.ts'
 import type { OperationManager } from '../operations/manager.ts'
-import type { OperationHandler } from '../operations/operation.ts'
+import { isFinal, type OperationHandler } from '../operations/operation.ts'
 import { runSaga, undoSaga, type SagaJournal } from '../operations/saga.ts'
 import { createSteps, plannedVolumes, type CreateParams, type CreateState } from './create-steps.ts'
 import type { DomainDeps } from './deps.ts'
@@ -112,7 +112,7 @@ export class VmCreator {
         const documents = this.#documents.get(ctx.id)
         try {
           // Once more, now that nobody else can change it.
-          if (await this.#isThere(params, ctx.signal)) return { vmId, created: false }
+          if (await this.#isThere(params, ctx.signal, ctx.id)) return { vmId, created: false }
           await this.#requireFreeName(vmId, name, ctx.signal)
           const plan = await planVm(request, params, this.#deps, ctx)
           const steps = createSteps({ ...this.#stepOptions(), plan, documents })
@@ -141,15 +141,28 @@ export class VmCreator {
   }
 
   /** True when this very VM is defined. VM_DIFFERENT when another one, or a foreign domain, has its id. */
-  async #isThere(params: CreateParams, signal: AbortSignal): Promise<boolean> {
+  async #isThere(params: CreateParams, signal: AbortSignal, ownId?: string): Promise<boolean> {
     const { vmId } = params.request
     const dom = await findDomain(this.#client, vmId, signal)
     const xml = dom === undefined ? undefined : await readDomainXml(this.#client, dom, vmId, signal)
     if (xml === undefined) return false
+    if (this.#hasUnfinished(vmId, ownId)) {
+      // Before our own operation begins: it will join the one that runs.
+      if (ownId === undefined) return false
+      throw new AgentError('CONFLICT', `VM ${vmId}: an interrupted creation of it is being undone; retry in a moment`)
+    }
     const facts = parseDomain(xml)
     const same = facts.managed && facts.specDigest === params.specDigest
     if (!same || !(await isSameSeed(this.#deps.config.stateDir, vmId, params.cloudInitDigest))) throw different(vmId)
     return true
+  }
+
+  #hasUnfinished(vmId: string, ownId: string | undefined): boolean {
+    return this.#operations
+      .list(CREATE_KIND)
+      .some(
+        ({ id, state, params }) => id !== ownId && !isFinal(state) && (params as CreateParams).request.vmId === vmId,
+      )
   }
 
   async #requireFreeName(vmId: string, name: string, signal: AbortSignal): Promise<void> {
