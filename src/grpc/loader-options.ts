@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs'
-import path from 'node:path'
 import type { Options } from '@grpc/proto-loader'
 
 /** The service definition, relative to the proto root. */
@@ -29,10 +27,4 @@ export function generatorFlags(): string[] {
     '--importFileExtension=.ts',
     '--includeComments',
   ]
-}
-
-/** The proto root: `proto/` of the checkout, or beside the program in a bundle. */
-export function protoRoot(): string {
-  const beside = path.join(import.meta.dirname, 'proto')
-  return existsSync(beside) ? beside : path.join(import.meta.dirname, '..', '..', 'proto')
 }

