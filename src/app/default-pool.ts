@@ -14,7 +14,7 @@ export function withDefaultPool(pools: PoolManager, directory: string): PoolAcce
     } catch (error) {
       if (poolId !== DEFAULT_POOL_ID || !isAgentError(error, 'POOL_NOT_FOUND')) throw error
       await pools.init({ poolId, kind: 'LOCAL_DIR', options: { path: directory } }, ctx)
-      return await pools.require(poolId, ctx)
+      return pools.require(poolId, ctx)
     }
   }
   return {

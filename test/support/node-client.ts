@@ -1,11 +1,6 @@
 import path from 'node:path'
-import {
-  Client,
-  credentials,
-  type MethodDefinition,
-  type ServiceClientConstructor,
-  loadPackageDefinition,
-} from '@grpc/grpc-js'
+import type { Client } from '@grpc/grpc-js'
+import { credentials, type MethodDefinition, type ServiceClientConstructor, loadPackageDefinition } from '@grpc/grpc-js'
 import { load } from '@grpc/proto-loader'
 
 /** A control plane's view of the agent: every RPC of the service by name, with a deadline. */
