@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyError } from 'fastify'
 import type { z } from 'zod'
 import { AgentError, toAgentError } from '../core/errors.ts'
-import { errorBody, statusOf, type ErrorBody } from './status.ts'
+import { statusOf, type ErrorBody } from './status.ts'
 
 /** Any error that reaches the HTTP server as an AgentError with the status to answer. */
 export function toHttpError(error: unknown): { status: number; error: AgentError } {
@@ -46,5 +46,3 @@ export function answerClientError(error: NodeJS.ErrnoException, socket: Socket):
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   )
 }
-
-export { errorBody }

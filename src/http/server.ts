@@ -11,13 +11,14 @@ import { delay } from '../platform/clock.ts'
 import { clearStaleSocket } from '../platform/unix-socket.ts'
 import type { Services } from '../services/contracts.ts'
 import type { RequestStats } from '../services/request-stats.ts'
-import { answerClientError, errorBody, fromZodError, toHttpError } from './errors.ts'
+import { answerClientError, fromZodError, toHttpError } from './errors.ts'
 import type { Route, RouteAnswer } from './route.ts'
 import { downloadRoutes } from './routes/downloads.ts'
 import { hostRoutes } from './routes/host.ts'
 import { poolRoutes } from './routes/pools.ts'
 import { documentRoutes } from './routes/documents.ts'
 import { vmRoutes } from './routes/vms.ts'
+import { errorBody } from './status.ts'
 
 export interface HttpServerOptions {
   readonly services: Services

@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import { isAgentError } from '../../core/errors.ts'
+import { AgentError, isAgentError, toAgentError } from '../../core/errors.ts'
 import { parseUuid } from '../../core/ids.ts'
+import type { VmInfo } from '../../core/model.ts'
 import type { VmService } from '../../services/contracts.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
 import { noContent, ok, route, type Route } from '../route.ts'
@@ -45,7 +46,7 @@ export function vmRoutes(vms: VmService): Route[] {
       responses: { 200: vmBody, 201: vmBody },
       async handle({ body, signal }) {
         const { vmId, created } = await vms.create(fromCreateVmBody(body), signal)
-        return { status: created ? 201 : 200, body: toVmBody(await vms.status(vmId, signal)) }
+        return { status: created ? 201 : 200, body: toVmBody(await madeVm(vms, vmId, signal)) }
       },
     }),
     route({
@@ -86,6 +87,19 @@ export function vmRoutes(vms: VmService): Route[] {
     power('resume', 'Let a paused VM go on', (vmId, signal) => vms.resume(vmId, signal)),
     ...guestRoutes(vms),
   ]
+}
+
+// The caller may not have chosen the id, so it must learn it even when libvirt goes away right after the create.
+async function madeVm(vms: VmService, vmId: string, signal: AbortSignal): Promise<VmInfo> {
+  try {
+    return await vms.status(vmId, signal)
+  } catch (error) {
+    const { reason, message } = toAgentError(error)
+    throw new AgentError(reason, `VM ${vmId} was made, but its state could not be read: ${message}`, {
+      details: { vmId },
+      cause: error,
+    })
+  }
 }
 
 function guestRoutes(vms: VmService): Route[] {

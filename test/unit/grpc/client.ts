@@ -1,4 +1,4 @@
-import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
+import { credentials, type ServiceError } from '@grpc/grpc-js'
 import { silentLogger } from '../../../src/core/context.ts'
 import type { NodeDaemonServiceClient } from '../../../src/grpc/gen/limiquantix/node/v1/NodeDaemonService.ts'
 import { loadNodeDaemonService } from '../../../src/grpc/load-service.ts'
@@ -54,5 +54,3 @@ export async function failure(call: Promise<unknown>): Promise<ServiceError> {
   if ('error' in outcome) return outcome.error
   throw new Error(`the call succeeded: ${JSON.stringify(outcome.value)}`)
 }
-
-export { Metadata }

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ERROR_CODES } from '../../../src/core/errors.ts'
+import { ERROR_CODES } from '../../../src/core/error-code.ts'
 import { HTTP_STATUS } from '../../../src/http/status.ts'
 import { VM_ID } from '../grpc/fake-services.ts'
 import { startHttpRig, type HttpRig } from './client.ts'

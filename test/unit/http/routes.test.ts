@@ -135,6 +135,18 @@ describe('vms', () => {
     expect(await own.fetch('POST', '/api/v1/vms', { ...spec, vmId: VM_ID })).toMatchObject({ status: 200 })
   })
 
+  test('a VM whose state cannot be read after the create is named', async () => {
+    await using own = await startHttpRig({
+      vms: { status: () => Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'no connection to libvirt')) },
+    })
+    const answer = await own.fetch('POST', '/api/v1/vms', spec)
+    const { vmId } = own.services.calls[0]?.args[0] as { vmId: string }
+    expect(answer).toMatchObject({
+      status: 503,
+      json: { error: 'libvirt_unavailable', message: expect.stringContaining(vmId) },
+    })
+  })
+
   test('create makes a request of the service', async () => {
     await rig.fetch('POST', '/api/v1/vms', {
       ...spec,
@@ -303,6 +315,17 @@ describe('host', () => {
     })
     expect(await own.fetch('GET', '/healthz')).toMatchObject({ status: 200 })
   })
+})
+
+test.each([
+  ['POOL_IO_ERROR', 500, 'mkdir: File exists', 'mkdir: File is present'],
+  ['LIBVIRT_REFUSED', 500, 'Domain not found', 'Domain missing'],
+  ['POOL_FULL', 507, 'pool p is full', 'pool p is full'],
+  ['VM_NOT_FOUND', 404, `VM not found: ${VM_ID}`, `VM not found: ${VM_ID}`],
+] as const)('%s is %i with text that control planes do not misread', async (reason, status, text, message) => {
+  await using own = await startHttpRig({ vms: { start: () => Promise.reject(new AgentError(reason, text)) } })
+  const answer = await own.fetch('POST', `/api/v1/vms/${VM_ID}/start`)
+  expect(answer).toMatchObject({ status, json: { error: reason.toLowerCase(), message } })
 })
 
 describe('metrics', () => {
