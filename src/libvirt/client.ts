@@ -184,6 +184,7 @@ export class LibvirtClient {
           onSerial: (serial) => stream.bind(connection, serial),
         })
       } catch (error) {
+        stream.discard(error as Error)
         connection.close(error as Error)
         throw error
       }

@@ -1,6 +1,6 @@
 import { errorText } from '../core/errors.ts'
 import type { Connection } from './connection.ts'
-import { LibvirtError } from './errors.ts'
+import { LibvirtError, LibvirtGone } from './errors.ts'
 import { type EventFamily, type EventName, type EventPayload, EVENTS, FAMILY_OF_MESSAGE } from './event-names.ts'
 import { callOn } from './open-connection.ts'
 
@@ -42,14 +42,14 @@ export class EventRegistry {
     const own: Listener = (payload) => listener(payload)
     listeners.add(own)
     try {
-      await this.#inTurn(() => this.#reconcile(event))
+      await this.#settle(event)
     } catch (error) {
       listeners.delete(own)
       throw error
     }
     return async () => {
       listeners.delete(own)
-      await this.#inTurn(() => this.#reconcile(event))
+      await this.#settle(event)
     }
   }
 
@@ -79,6 +79,15 @@ export class EventRegistry {
     const event = this.#eventById.get(key)
     if (event !== undefined) this.#deliver(event, body)
     else if (this.#registering > 0 && this.#parked.length < MAX_PARKED) this.#parked.push({ key, message: body })
+  }
+
+  /** Reconciles one event; a connection that breaks meanwhile does not matter, since the next one is given all that is wanted by then. */
+  async #settle(event: EventName): Promise<void> {
+    try {
+      await this.#inTurn(() => this.#reconcile(event))
+    } catch (error) {
+      if (!(error instanceof LibvirtGone)) throw error
+    }
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {

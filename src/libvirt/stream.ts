@@ -50,6 +50,12 @@ export class LibvirtStream implements StreamSink {
     limits.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
+  /** Ends a stream whose call failed. */
+  discard(why: Error): void {
+    this.#error ??= why
+    this.#close(why)
+  }
+
   /** Binds the stream to its connection, right after the call was sent. */
   bind(connection: Connection, serial: number): void {
     this.#connection = connection

@@ -79,7 +79,7 @@ function print(name: string, rounds: Round[]): void {
   const column = (key: keyof Round) => rounds.map((round) => round[key])
   console.log(
     `${name.padEnd(34)}${cell(median(column('rate')), 10)}${`${cell(Math.min(...column('rate')), 9)}..${Math.round(Math.max(...column('rate')))}`.padEnd(19)}` +
-      `${cell(median(column('p50us')), 8)}${cell(median(column('p99us')), 9)}${cell(median(column('cpuUs')), 11)}`,
+      `${cell(median(column('p50us')), 8)}${cell(median(column('p99us')), 9)}${cell(median(column('cpuUs')), 13)}`,
   )
 }
 
@@ -106,7 +106,7 @@ async function main(): Promise<void> {
     }
     console.log(`virDomainGetState on test:///default, ${ROUNDS} interleaved rounds, median\n`)
     console.log(
-      `${''.padEnd(34)}${'calls/s'.padStart(10)}${'   min..max'.padEnd(19)}${'p50 us'.padStart(8)}${'p99 us'.padStart(9)}${'CPU us/call'.padStart(11)}`,
+      `${''.padEnd(34)}${'calls/s'.padStart(10)}${'   min..max'.padEnd(19)}${'p50 us'.padStart(8)}${'p99 us'.padStart(9)}${'CPU us/call'.padStart(13)}`,
     )
     print('limiquantix, sequential', results.oursOne)
     print('C library (python), sequential', results.peerOne)

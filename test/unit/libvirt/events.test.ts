@@ -193,6 +193,23 @@ describe('reconnecting', () => {
     await late.die()
   })
 
+  test('a connection that breaks while an event is being registered does not lose the subscription', async () => {
+    const again = reconnected()
+    const seen: number[] = []
+    let first = true
+    daemon.handle(REGISTER, (call) => {
+      if (!first) return { callbackID: 9 }
+      first = false
+      call.connection.socket.destroy()
+      return undefined
+    })
+    await client.subscribe('domain:LIFECYCLE', (payload) => seen.push(payload.event))
+    await again
+    daemon.calls.findLast((call) => call.name === REGISTER)?.connection.event(LIFECYCLE, lifecycle(9, 7))
+    await client.subscribe('domain:REBOOT', () => {})
+    expect(seen).toEqual([7])
+  })
+
   test('a subscription made without a connection is registered when there is one', async () => {
     const late = new FakeDaemon()
     const waiting = new LibvirtClient({ uri: 'qemu:///system', socketPath: late.socketPath, log: silentLogger })

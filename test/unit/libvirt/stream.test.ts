@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LibvirtClient } from '../../../src/libvirt/client.ts'
 import { VIR_ERR } from '../../../src/libvirt/constants.ts'
@@ -77,7 +78,11 @@ describe('download', () => {
     ['as a stream packet', 3],
   ])('a refusal %s is thrown by the call, and its connection is closed', async (_how, type) => {
     daemon.handle(DOWNLOAD, (call) => call.fail({ code: VIR_ERR.NO_STORAGE_VOL, message: 'no such volume' }, type))
-    await expect(client.openStream(DOWNLOAD, args)).rejects.toMatchObject({ code: VIR_ERR.NO_STORAGE_VOL })
+    const abort = new AbortController()
+    const opening = client.openStream(DOWNLOAD, args, { signal: abort.signal })
+    await expect(opening).rejects.toMatchObject({ code: VIR_ERR.NO_STORAGE_VOL })
+    // A caller that keeps one signal for life must not gather listeners.
+    expect(getEventListeners(abort.signal, 'abort')).toHaveLength(0)
     await daemon.until(() => daemon.calls.find((c) => c.name === DOWNLOAD)?.connection.closed)
   })
 
