@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { chmod } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import type { z } from 'zod'
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
@@ -11,7 +10,7 @@ import { delay } from '../platform/clock.ts'
 import { clearStaleSocket } from '../platform/unix-socket.ts'
 import type { Services } from '../services/contracts.ts'
 import type { RequestStats } from '../services/request-stats.ts'
-import { answerClientError, fromZodError, toHttpError } from './errors.ts'
+import { answerClientError, toHttpError } from './errors.ts'
 import type { Route, RouteAnswer } from './route.ts'
 import { downloadRoutes } from './routes/downloads.ts'
 import { hostRoutes } from './routes/host.ts'
@@ -19,6 +18,7 @@ import { poolRoutes } from './routes/pools.ts'
 import { documentRoutes } from './routes/documents.ts'
 import { vmRoutes } from './routes/vms.ts'
 import { errorBody } from './status.ts'
+import { zodCompilers } from './validation.ts'
 
 export interface HttpServerOptions {
   readonly services: Services
@@ -56,13 +56,6 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   ]
   routes.push(...documentRoutes(services, stats, () => routes))
   const app = createApp(log)
-  app.setValidatorCompiler(({ schema, httpPart }) => {
-    const zodSchema = schema as z.ZodType
-    return (data: unknown) => {
-      const result = zodSchema.safeParse(data)
-      return result.success ? { value: result.data } : { error: fromZodError(result.error, httpPart ?? 'request') }
-    }
-  })
   app.addHook('onRequest', async (request) => refuseForeignOrigin(request))
   app.addHook('onResponse', async (request, reply) => {
     const method = `${request.method} ${request.routeOptions.url ?? '(none)'}`
@@ -99,6 +92,7 @@ function createApp(log: Logger): FastifyInstance {
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    schemaController: { compilersFactory: zodCompilers },
     genReqId: requestIdOf,
     clientErrorHandler: (error, socket) => answerClientError(error, socket),
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply, log),
