@@ -1,5 +1,6 @@
 import { mkdtemp, stat, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
+import { createRequire } from 'node:module'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -123,4 +124,14 @@ test('the signal does not fire when a request ends normally', async () => {
   await rig.fetch('POST', `/api/v1/vms/${VM_ID}/start`)
   await rig.server.close()
   expect(seen?.aborted).toBe(false)
+})
+
+test('serving needs none of the schema compilers of fastify, which cost more to load than all the rest', async () => {
+  await using rig = await startHttpRig()
+  await rig.fetch('POST', '/api/v1/images/download', {})
+  const loaded = Object.keys(createRequire(import.meta.url).cache)
+  expect(loaded.filter((file) => file.includes('/node_modules/fastify/')).length).toBeGreaterThan(0)
+  expect(
+    loaded.filter((file) => /node_modules\/(ajv|fast-json-stringify|@fastify\/ajv-compiler)\//.test(file)),
+  ).toEqual([])
 })
