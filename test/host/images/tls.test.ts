@@ -1,0 +1,71 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { rawDisk } from '../../unit/images/image-server.ts'
+import { missingCommand, requirePrerequisite } from '../require.ts'
+import { startTestAgent } from './test-agent.ts'
+
+const missing = await requirePrerequisite('openssl', missingCommand('openssl', 'qemu-img'))
+
+describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
+  const image = rawDisk(5 * 1024 * 1024)
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { 'content-length': image.length }).end(image)
+  })
+  let dir: string
+  let url: string
+
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(tmpdir(), 'lqx-tls-'))
+    const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=mirror']
+    const files = ['-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', `${dir}/key.pem`, '-out', `${dir}/ca.pem`]
+    await promisify(execFile)('openssl', [...args, ...files])
+    server.setSecureContext({ key: await readFile(`${dir}/key.pem`), cert: await readFile(`${dir}/ca.pem`) })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    url = `https://127.0.0.1:${(server.address() as AddressInfo).port}/disk.img`
+  })
+  afterAll(async () => {
+    server.closeAllConnections()
+    server.close()
+    await rm(dir, { recursive: true })
+  })
+  afterEach(() => vi.unstubAllEnvs())
+
+  const download = async () => {
+    const signal = new AbortController().signal
+    const agent = await startTestAgent(dir)
+    const { jobId } = await agent.images.download(
+      {
+        imageId: 'i',
+        catalogId: '',
+        url,
+        targetDir: `${dir}/pool`,
+        filename: '',
+        poolId: 'pool-1',
+        checksum: '',
+        checksumType: '',
+      },
+      signal,
+    )
+    return agent.operations.wait(jobId, signal)
+  }
+
+  it('is refused as long as the CA is unknown, with the remedy', async () => {
+    const { error } = await download()
+    expect(error).toMatchObject({ reason: 'DOWNLOAD_CONNECT' })
+    expect(error?.message).toContain('NODE_EXTRA_CA_CERTS')
+  })
+
+  it('is trusted with the CA named in the environment of the agent', async () => {
+    vi.stubEnv('NODE_EXTRA_CA_CERTS', `${dir}/ca.pem`)
+    expect(await download()).toMatchObject({ state: 'completed' })
+    expect((await readFile(`${dir}/pool/disk.img`)).equals(image)).toBe(true)
+  })
+})
