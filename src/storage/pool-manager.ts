@@ -14,6 +14,7 @@ import type { StorageEnvironment } from './environment.ts'
 import { HealthMonitor } from './health-monitor.ts'
 import type { ActivePool, PoolAccess, PoolUser, PoolUserSource } from './pool-access.ts'
 import type { PoolGuard } from './pool-guard.ts'
+import { PoolUsers } from './pool-users.ts'
 import { CERTAIN_REASONS, unreachable } from './probe-result.ts'
 import { Reservations } from './reservations.ts'
 
@@ -56,13 +57,14 @@ export class PoolManager implements PoolAccess {
   readonly #entries = new Map<string, Entry>()
   readonly #locks = new KeyedLock()
   readonly #reservations = new Reservations()
-  readonly #sources: PoolUserSource[] = []
+  readonly #users: PoolUsers
   readonly #monitor: HealthMonitor
 
   constructor(options: PoolManagerOptions) {
     this.#factories = options.factories
     this.#environment = options.environment
     this.#store = options.store
+    this.#users = new PoolUsers(this.#reservations, options.environment.io)
     this.#monitor = new HealthMonitor({
       periodMs: options.probePeriodMs ?? 10_000,
       look: (poolId, signal) => this.#look(poolId, signal),
@@ -115,7 +117,7 @@ export class PoolManager implements PoolAccess {
     await this.#locks.run(poolId, ctx.signal, async () => {
       const entry = this.#entries.get(poolId)
       if (entry === undefined) throw notFound(poolId)
-      await this.#refuseInUse(entry, ctx)
+      await this.#users.refuseInUse(activePool(entry), ctx)
       await this.#quietly(entry, 'retire', async () => {
         if (entry.active) await entry.backend.retire?.(ctx)
       })
@@ -172,14 +174,12 @@ export class PoolManager implements PoolAccess {
   }
 
   addUserSource(source: PoolUserSource): void {
-    this.#sources.push(source)
+    this.#users.add(source)
   }
 
-  /** Who uses a pool: domains and others by the registered sources, and jobs. An error of a source is passed on: "cannot tell" is not "nobody". */
+  /** Who uses a pool, processes aside (pool-users.ts). */
   async users(pool: ActivePool, ctx: OpContext): Promise<PoolUser[]> {
-    const lists = await Promise.all(this.#sources.map((source) => source(pool, ctx)))
-    const jobs = this.#reservations.purposes(pool.config.poolId).map((name) => ({ name }))
-    return [...lists.flat(), ...jobs]
+    return this.#users.of(pool, ctx)
   }
 
   #backendOf(config: PoolConfig): PoolBackend {
@@ -314,20 +314,6 @@ export class PoolManager implements PoolAccess {
     } catch (error) {
       return unreachable(error, 0)
     }
-  }
-
-  async #refuseInUse(entry: Entry, ctx: OpContext): Promise<void> {
-    const { poolId } = entry.record.config
-    const users = await this.users(activePool(entry), ctx)
-    const names = [...new Set(users.map((user) => user.name))]
-    if (entry.backend.mountPath !== '') {
-      const io = this.#environment.io
-      const params = { root: entry.backend.mountPath, except: [process.pid, ...io.state().pids] }
-      names.push(...(await io.call({ poolId, isolation: 'common' }, 'processesUsing', params, { signal: ctx.signal })))
-    }
-    if (names.length === 0) return
-    const shown = names.slice(0, 10).join(', ') + (names.length > 10 ? ` and ${names.length - 10} more` : '')
-    throw new AgentError('POOL_IN_USE', `pool ${poolId} is used by ${shown}; stop them first`)
   }
 
   async #quietly(entry: Entry, step: string, work: () => Promise<void>): Promise<void> {

@@ -48,6 +48,7 @@ export class StorageIo {
   readonly #log: Logger
   readonly #workers = new Map<string, WorkerProcess>()
   readonly #probes = new KeyedLock()
+  #probing = 0
   readonly #timeoutsMs: MethodTimeouts
 
   /** `timeoutsMs` replaces single deadlines. */
@@ -63,7 +64,14 @@ export class StorageIo {
     params: StorageParams<M>,
     options: StorageCallOptions,
   ): Promise<StorageResult<M>> {
-    const attempt = () => this.#call(target, method, params, options)
+    const attempt = async () => {
+      if (method === 'probePool') this.#probing++
+      try {
+        return await this.#call(target, method, params, options)
+      } finally {
+        if (method === 'probePool') this.#probing--
+      }
+    }
     if (method === 'probePool') return this.#probes.run(target.poolId, options.signal, attempt)
     return attempt()
   }
@@ -75,12 +83,13 @@ export class StorageIo {
     this.#workers.delete(workerKey(target))
   }
 
-  /** Pids of live helpers and how many are stuck in the kernel. */
-  state(): { pids: readonly number[]; stuck: number } {
+  /** Pids of live helpers, how many are stuck in the kernel, and how many probes are under way. */
+  state(): { pids: readonly number[]; stuck: number; probing: number } {
     const workers = [...this.#workers.values()]
     return {
       pids: workers.flatMap((worker) => (worker.pid === undefined ? [] : [worker.pid])),
       stuck: workers.reduce((sum, worker) => sum + worker.stuck, 0),
+      probing: this.#probing,
     }
   }
 

@@ -1,9 +1,10 @@
 import type { WorkerHandlers } from '../platform/workers.ts'
+import { abandonVolume, claimVolume, publishVolume } from './worker/claims.ts'
 import { makeDirectory, processesUsing, removeFileIn, renameIn, statEntry, syncDirectoryIn } from './worker/files.ts'
 import { listDirectory } from './worker/list-directory.ts'
 import { allocatedInPool, probePool } from './worker/probe.ts'
 import { initialisePool, markerIn, resumePool, retirePool } from './worker/setup.ts'
-import { abandonVolume, claimVolume, deleteVolume, publishVolume, readVolume, readVolumes } from './worker/volumes.ts'
+import { deleteVolume, readVolume, readVolumes } from './worker/volumes.ts'
 
 const handlers = {
   initialisePool,

@@ -7,7 +7,7 @@ import type { PoolGuard } from '../pool-guard.ts'
 import { MARKER_FILE, parseMarker, type PoolMarker } from '../pool-marker.ts'
 import { errnoOf, poolError } from './errno.ts'
 
-const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 
 /** QEMU runs as another user and has to pass through, without being able to list. */
 const DIRECTORY_MODE = 0o711
@@ -76,7 +76,7 @@ export async function openRoot(path: string): Promise<FileHandle> {
 export async function readMarker(root: FileHandle): Promise<PoolMarker | undefined> {
   let file: FileHandle
   try {
-    file = await open(at(root, MARKER_FILE), O_RDONLY | O_NOFOLLOW)
+    file = await open(at(root, MARKER_FILE), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw poolError(error, MARKER_FILE)

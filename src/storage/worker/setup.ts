@@ -7,10 +7,10 @@ import { isInside } from '../../platform/files.ts'
 import type { PoolGuard } from '../pool-guard.ts'
 import { MARKER_FILE, type PoolMarker } from '../pool-marker.ts'
 import { forbiddenPoolPath } from '../pool-path.ts'
+import { sweepClaims } from './claims.ts'
 import { errnoOf, poolError } from './errno.ts'
 import { at, checkMarker, mountOfHandle, openPool, openRoot, readMarker } from './pool-root.ts'
 import { removeEmptyRecords, writeDurably } from './records.ts'
-import { sweepClaims } from './volumes.ts'
 
 /** What a pool directory is claimed with. `reserved`: directories no pool may be, contain or lie in. */
 export interface SetupParams {
