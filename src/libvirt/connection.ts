@@ -21,6 +21,7 @@ import { XdrReader } from './xdr-reader.ts'
 import type { XdrWriter } from './xdr-writer.ts'
 
 const UINT32 = 0x1_0000_0000
+const READ_BUFFER_BYTES = 64 * 1024
 
 /** A call on its way. `done` is called exactly once, by the reply or by the end of the connection, however late. */
 export interface OutgoingCall {
@@ -75,7 +76,6 @@ export class Connection {
     this.#programs = new Map(programs.map((program) => [program.program, program]))
     this.#out = new SendQueue(socket)
     this.#frames = new FrameReader((bytes, start, end) => this.#onMessage(bytes, start, end))
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     socket.on('error', (error) => this.close(error))
     socket.on('close', () => this.close(new Error('libvirtd closed the connection')))
   }
@@ -88,7 +88,16 @@ export class Connection {
     signal: AbortSignal,
   ): Promise<Connection> {
     signal.throwIfAborted()
-    const socket = connectSocket({ path })
+    // One buffer for all reads: every message is decoded, or copied, before the next read.
+    let connection: Connection | undefined
+    const onread = {
+      buffer: Buffer.allocUnsafeSlow(READ_BUFFER_BYTES),
+      callback: (length: number, buffer: Uint8Array) => {
+        if (connection !== undefined) connection.#onData(buffer as Buffer, length)
+        return true
+      },
+    }
+    const socket = connectSocket({ path, onread })
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const onAbort = () => socket.destroy(signal.reason as Error)
     signal.addEventListener('abort', onAbort, { once: true })
@@ -100,7 +109,8 @@ export class Connection {
       signal.removeEventListener('abort', onAbort)
       socket.off('error', reject)
     }
-    return new Connection(socket, programs, handlers)
+    connection = new Connection(socket, programs, handlers)
+    return connection
   }
 
   /** Calls that are not answered yet, timed-out ones included: each holds one of the few slots that the daemon has for us. */
@@ -200,10 +210,10 @@ export class Connection {
     return this.#serial
   }
 
-  #onData(chunk: Buffer): void {
+  #onData(bytes: Buffer, length: number): void {
     this.#keepalive?.heard()
     try {
-      this.#frames.push(chunk)
+      this.#frames.push(bytes, length)
     } catch (error) {
       this.close(
         error instanceof LibvirtProtocolError

@@ -29,16 +29,17 @@ export class FrameReader {
     this.#partial = undefined
   }
 
-  push(chunk: Buffer): void {
+  /** Takes the first `end` bytes of `chunk`, which may be reused afterwards. */
+  push(chunk: Buffer, end: number): void {
     let at = 0
-    while (at < chunk.length && !this.#stopped) {
+    while (at < end && !this.#stopped) {
       if (this.#partial !== undefined) {
-        at += this.#fill(this.#partial, chunk, at)
-      } else if (this.#lengthBytes > 0 || chunk.length - at < VIR_NET_MESSAGE_LEN_MAX) {
-        at += this.#fillLength(chunk, at)
+        at += this.#fill(this.#partial, chunk, at, end)
+      } else if (this.#lengthBytes > 0 || end - at < VIR_NET_MESSAGE_LEN_MAX) {
+        at += this.#fillLength(chunk, at, end)
       } else {
         const length = checkLength(chunk.readUInt32BE(at))
-        if (chunk.length - at >= length) {
+        if (end - at >= length) {
           this.#onFrame(chunk, at + VIR_NET_MESSAGE_LEN_MAX, at + length)
           at += length
         } else {
@@ -54,8 +55,8 @@ export class FrameReader {
     this.#filled = 0
   }
 
-  #fillLength(chunk: Buffer, at: number): number {
-    const copied = chunk.copy(this.#lengthWord, this.#lengthBytes, at)
+  #fillLength(chunk: Buffer, at: number, end: number): number {
+    const copied = chunk.copy(this.#lengthWord, this.#lengthBytes, at, end)
     this.#lengthBytes += copied
     if (this.#lengthBytes === VIR_NET_MESSAGE_LEN_MAX) {
       this.#lengthBytes = 0
@@ -64,8 +65,8 @@ export class FrameReader {
     return copied
   }
 
-  #fill(partial: Buffer, chunk: Buffer, at: number): number {
-    const copied = chunk.copy(partial, this.#filled, at)
+  #fill(partial: Buffer, chunk: Buffer, at: number, end: number): number {
+    const copied = chunk.copy(partial, this.#filled, at, end)
     this.#filled += copied
     if (this.#filled === partial.length) {
       this.#partial = undefined
