@@ -39,14 +39,14 @@ COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund --loglevel=error
 COPY . .
 # npm installed Node 24 for this architecture as a package: it makes the bundle, and goes into the image as one file.
-RUN install -m 0755 node_modules/node-linux-*/bin/node /build/node && /build/node scripts/build.ts
+RUN node_modules/node-linux-*/bin/node scripts/build.ts
 
 FROM ${BASE}
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
       ca-certificates qemu-utils qemu-block-extra xorriso util-linux nfs-common procps \
  && rm -rf /var/lib/apt/lists/*
-COPY --from=build /build/node /usr/local/bin/node
+COPY --from=build /build/node_modules/node-linux-*/bin/node /usr/local/bin/node
 COPY --from=build /build/dist /opt/limiquantix-node/dist
 COPY --from=build /build/bin /opt/limiquantix-node/bin
 RUN ln -s /opt/limiquantix-node/bin/limiquantix-node /usr/local/bin/limiquantix-node
