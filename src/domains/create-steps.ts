@@ -1,4 +1,5 @@
 import { chmod, mkdir } from 'node:fs/promises'
+import { MIB } from '../core/bytes.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import type { CreateVmRequest, DiskSource } from '../core/model.ts'
 import type { SeedDocuments } from '../cloudinit/documents.ts'
@@ -8,7 +9,7 @@ import { VIR_DOMAIN_DEFINE } from '../libvirt/constants.ts'
 import { uuidText } from '../libvirt/uuid.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import type { SagaStep } from '../operations/saga.ts'
-import { CLEANUP_KIND, type CleanupParams } from './cleanup.ts'
+import { mayPass, startCleanup } from './cleanup.ts'
 import type { DomainDefinition } from './definition.ts'
 import type { DomainDeps } from './deps.ts'
 import { domainXml } from './domain-xml.ts'
@@ -16,7 +17,6 @@ import { findDomain } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 import { vmDirectory } from './names.ts'
 import type { VmPlan } from './plan.ts'
-import { vmLock } from './power.ts'
 import { recordSeed } from './seed-record.ts'
 import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } from './vm-remains.ts'
 
@@ -65,13 +65,18 @@ export function createSteps(options: StepOptions): Step[] {
   return [
     {
       name: 'disks',
-      run: async (_params, state, ctx) => {
+      run: async (params, state, ctx) => {
         const sources: Record<string, DiskSource> = {}
         for (const { disk, volume } of requirePlan(options).disks) {
           if (volume === undefined) continue
           const { backend } = await deps.pools.require(volume.poolId, ctx)
           // qcow2 files begin small; what is asked for here is their first clusters, not their virtual size.
-          const space = await deps.pools.reserve(volume.poolId, INITIAL_BYTES, ctx)
+          const space = await deps.pools.reserve(
+            volume.poolId,
+            INITIAL_BYTES,
+            ctx,
+            `creation of VM ${params.request.vmId}`,
+          )
           try {
             sources[disk.id] = (await backend.createVolume(volume.spec, ctx)).source
           } finally {
@@ -81,7 +86,14 @@ export function createSteps(options: StepOptions): Step[] {
         return { ...state, sources }
       },
       undo: async ({ request }, { volumes }, ctx) => {
-        if (!handedOver.value) await deleteOwnVolumes(deps, volumes, request.vmId, ctx)
+        if (handedOver.value) return
+        try {
+          await deleteOwnVolumes(deps, volumes, request.vmId, ctx)
+        } catch (error) {
+          // After a restart a pool may be up later than we are.
+          if (!mayPass(error)) throw error
+          await startCleanup(options.operations, request.vmId, volumes)
+        }
       },
     },
     {
@@ -128,15 +140,15 @@ export function createSteps(options: StepOptions): Step[] {
             { vm: vmId, err: errorText(error) },
             'libvirt cannot be asked now; a cleanup goes on when it is back',
           )
-          const params: CleanupParams = { vmId, volumes }
-          await options.operations.start(CLEANUP_KIND, params, { subject: `vm ${vmId}`, locks: [vmLock(vmId)] })
+          await startCleanup(options.operations, vmId, volumes)
         }
       },
     },
   ]
 }
 
-const INITIAL_BYTES = 16 * 1024 * 1024
+/** Header and first tables of a sparse image. */
+const INITIAL_BYTES = 4 * MIB
 
 function requirePlan({ plan }: StepOptions): VmPlan {
   if (plan === undefined) throw new AgentError('INTERNAL', 'a step of a create runs without its plan')

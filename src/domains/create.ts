@@ -9,6 +9,7 @@ import { uuidText } from '../libvirt/uuid.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import { isFinal, type OperationHandler } from '../operations/operation.ts'
 import { runSaga, undoSaga, type SagaJournal } from '../operations/saga.ts'
+import { isBeingCleanedUp } from './cleanup.ts'
 import { createSteps, plannedVolumes, type CreateParams, type CreateState } from './create-steps.ts'
 import type { DomainDeps } from './deps.ts'
 import { parseDomain } from './domain-info.ts'
@@ -77,6 +78,12 @@ export class VmCreator {
       specDigest: specDigest(request),
       cloudInitDigest: cloudInitDigest(cloudInit),
       hasSeed: needsSeed,
+    }
+    if (isBeingCleanedUp(this.#operations, vmId)) {
+      throw new AgentError(
+        'CONFLICT',
+        `VM ${vmId}: what a failed operation left of it is still being removed; retry later`,
+      )
     }
     if (await this.#isThere(params, signal)) return { vmId, created: false }
     await this.#requireFreeName(vmId, name, signal)

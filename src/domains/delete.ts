@@ -2,7 +2,7 @@ import type { LibvirtClient } from '../libvirt/client.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import type { OperationHandler, OperationRecord } from '../operations/operation.ts'
 import type { SagaJournal } from '../operations/saga.ts'
-import { cleanupHandler } from './cleanup.ts'
+import { cleanupHandler, isBeingCleanedUp, mayPass, startCleanup } from './cleanup.ts'
 import { CREATE_KIND } from './create.ts'
 import type { CreateParams, CreateState } from './create-steps.ts'
 import type { DomainDeps } from './deps.ts'
@@ -46,9 +46,11 @@ export class VmDeleter {
 
   /**
    * Powers the VM off, removes its domain, then the volumes made for it, its seed and its log. Disks and images it merely used stay. Success when it is gone;
-   * what an earlier, failed attempt left is removed as well. Errors: LIBVIRT_*, POOL_* (the domain is gone then; repeat it to delete the rest).
+   * what an earlier, failed attempt left is removed as well, and disks on a pool that does not answer follow when it does. Errors: LIBVIRT_*, VOLUME_IN_USE and POOL_NOT_FOUND (the
+   * domain is gone then; repeat it to delete the rest).
    */
   async delete(vmId: string, signal: AbortSignal): Promise<void> {
+    if (isBeingCleanedUp(this.#operations, vmId)) return
     // Without libvirt nothing can be said; tell so at once rather than from an operation.
     await findDomain(this.#client, vmId, signal)
     const record = await this.#operations.start<DeleteParams>(
@@ -73,8 +75,14 @@ export class VmDeleter {
         const volumes = distinct([...own, ...(ctx.journal?.volumes ?? []), ...this.#leftovers(vmId, ctx.id)])
         await ctx.save({ volumes })
         if (dom !== undefined) await removeDomain(this.#deps, dom, vmId, ctx.signal)
-        await deleteOwnVolumes(this.#deps, volumes, vmId, ctx)
         await removeVmDirectory(this.#deps, vmId)
+        try {
+          await deleteOwnVolumes(this.#deps, volumes, vmId, ctx)
+        } catch (error) {
+          // Nobody will ask again for a VM that is gone: the disks follow when their pool answers.
+          if (!mayPass(error)) throw error
+          await startCleanup(this.#operations, vmId, volumes)
+        }
       },
     }
   }

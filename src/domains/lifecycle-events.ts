@@ -17,7 +17,7 @@ const STOPPED_DETAILS: Readonly<Record<number, string>> = {
   [VIR_DOMAIN_EVENT_STOPPED.CRASHED]: 'crashed',
   [VIR_DOMAIN_EVENT_STOPPED.MIGRATED]: 'migrated',
   [VIR_DOMAIN_EVENT_STOPPED.SAVED]: 'saved',
-  [VIR_DOMAIN_EVENT_STOPPED.FAILED]: 'failed',
+  [VIR_DOMAIN_EVENT_STOPPED.FAILED]: 'QEMU ended unexpectedly',
   [VIR_DOMAIN_EVENT_STOPPED.FROM_SNAPSHOT]: 'reverted to a snapshot',
 }
 
@@ -33,11 +33,11 @@ export function lifecycleMeaning(event: number, detail: number): LifecycleMeanin
     case VIR_DOMAIN_EVENT.RESUMED:
       return { state: 'RUNNING', type: 'VM_RESUMED', detail: 'resumed' }
     case VIR_DOMAIN_EVENT.STOPPED: {
-      const crashed = detail === VIR_DOMAIN_EVENT_STOPPED.CRASHED
-      const failed = detail === VIR_DOMAIN_EVENT_STOPPED.FAILED
+      // FAILED is a QEMU that went without a word; the reason of the state is then CRASHED.
+      const crashed = detail === VIR_DOMAIN_EVENT_STOPPED.CRASHED || detail === VIR_DOMAIN_EVENT_STOPPED.FAILED
       return {
         state: crashed ? 'CRASHED' : 'STOPPED',
-        type: crashed || failed ? 'VM_CRASHED' : 'VM_STOPPED',
+        type: crashed ? 'VM_CRASHED' : 'VM_STOPPED',
         detail: STOPPED_DETAILS[detail] ?? 'stopped',
       }
     }

@@ -3,8 +3,7 @@ import { AgentError, errorText, isAgentError } from '../core/errors.ts'
 import { abortable, type KeyedLock } from '../core/keyed-lock.ts'
 import type { PowerState } from '../core/model.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
-import { VIR_ERR } from '../libvirt/constants.ts'
-import { isLibvirtError, LibvirtGone, LibvirtTimeout } from '../libvirt/errors.ts'
+import { LibvirtGone, LibvirtTimeout } from '../libvirt/errors.ts'
 import type { DomainInventory } from './inventory.ts'
 import { domainRef, isOff, readPowerState } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
@@ -14,6 +13,7 @@ const START_TIMEOUT_MS = 180_000
 const CALL_TIMEOUT_MS = 60_000
 const DESTROY_TIMEOUT_MS = 60_000
 const RECONNECT_WAIT_MS = 10_000
+const SETTLE_MS = 5_000
 /** What a StopVM without a timeout means; control planes send 30. */
 const DEFAULT_STOP_TIMEOUT_S = 30
 
@@ -64,7 +64,11 @@ export class DomainPower {
     off.catch(() => undefined)
     try {
       // With a guest agent that hangs the call itself may take as long as the guest.
-      await abortable(this.#askToShutDown(vmId), over)
+      await abortable(this.#askToShutDown(vmId), over).catch(async (error: unknown) => {
+        // A guest that goes away under the call makes it fail; its end then follows at once.
+        if (!isAgentError(error, 'LIBVIRT_REFUSED')) throw error
+        await abortable(off, AbortSignal.timeout(SETTLE_MS)).catch(() => Promise.reject(error as Error))
+      })
       await off
     } catch (error) {
       signal.throwIfAborted()
@@ -145,9 +149,9 @@ export class DomainPower {
     try {
       await call()
     } catch (error) {
-      const unknown = (error instanceof LibvirtGone || error instanceof LibvirtTimeout) && error.outcomeUnknown
-      const raced = isLibvirtError(error, VIR_ERR.OPERATION_INVALID)
-      if (target !== undefined && (unknown || raced) && (await this.#reached(vmId, target))) return
+      // Whatever libvirt said: when another one (the guest itself, a force-off) led to the same state meanwhile, that is what was wanted.
+      const notSent = (error instanceof LibvirtGone || error instanceof LibvirtTimeout) && !error.outcomeUnknown
+      if (target !== undefined && !notSent && (await this.#reached(vmId, target))) return
       throw vmError(error, vmId)
     }
   }

@@ -10,6 +10,7 @@ import { parseDomain } from '../../../src/domains/domain-info.ts'
 import { domainRef, readDomainXml } from '../../../src/domains/libvirt-domain.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
+  context,
   makeBase,
   newDisk,
   openAgent,
@@ -204,6 +205,35 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     expect((await run('ls', [nvram])).stdout).not.toContain(`vm-${vmId.slice(0, 8)}`)
     await stat(foreign)
     await stat(stubborn)
+  })
+
+  test('a foreign domain is listed as not managed, and deleting it leaves its files', async () => {
+    const vmId = randomUUID()
+    const file = path.join(agent.base, 'images/foreign.qcow2')
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', file, '4M'])
+    const xml = `<domain type='qemu'><name>foreign</name><uuid>${vmId}</uuid><memory unit='MiB'>64</memory>
+      <os><type arch='x86_64' machine='q35'>hvm</type></os><devices><disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='${file}'/><target dev='vda' bus='virtio'/></disk></devices></domain>`
+    await agent.client.call('remote:DOMAIN_DEFINE_XML_FLAGS', { xml, flags: 0 })
+    expect(await agent.vms.status(vmId, within())).toMatchObject({
+      name: 'foreign',
+      managed: false,
+      disks: [{ id: 'vda' }],
+    })
+    await expect(agent.vms.create(vmRequest({ vmId }), within())).rejects.toMatchObject({ reason: 'VM_DIFFERENT' })
+    await expect(agent.vms.create(vmRequest({ name: 'foreign' }), within())).rejects.toMatchObject({
+      reason: 'VM_NAME_TAKEN',
+    })
+    await agent.vms.delete(vmId, within())
+    await stat(file)
+  })
+
+  test('a pool is not destroyed while a VM has its disk there', async () => {
+    const vmId = await create()
+    const error = (await agent.pools.destroy(POOL, context()).catch((e: unknown) => e)) as Error
+    expect(error).toMatchObject({ reason: 'POOL_IN_USE' })
+    expect(error.message).toContain(vmId)
+    await agent.vms.delete(vmId, within())
   })
 
   test('unknown ids are told as such by every call', async () => {
