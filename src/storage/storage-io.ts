@@ -64,7 +64,7 @@ export class StorageIo {
     params: StorageParams<M>,
     options: StorageCallOptions,
   ): Promise<StorageResult<M>> {
-    const attempt = async () => {
+    const attempt = async (): Promise<StorageResult<M>> => {
       if (method === 'probePool') this.#probing++
       try {
         return await this.#call(target, method, params, options)
