@@ -1,9 +1,10 @@
 import type { OpContext } from '../core/context.ts'
-import { AgentError } from '../core/errors.ts'
+import { AgentError, isAgentError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
 import type { DiskFormat } from '../core/model.ts'
 import { run } from '../platform/exec.ts'
 import type { WorkerHandlers, WorkerProcess } from '../platform/workers.ts'
+import { imageInfo } from '../storage/qemu-img.ts'
 import { readImageHeader, type ImageHeader } from './image-header.ts'
 
 /** What is known of an image that may be used: plain (no backing file, data file or encryption), with a header that `qemu-img` reads the same way. */
@@ -20,7 +21,6 @@ export const inspectHandlers: WorkerHandlers = {
 }
 
 const HEADER_TIMEOUT_MS = 15_000
-const INFO_TIMEOUT_MS = 30_000
 const CHECK_TIMEOUT_MS = 10 * 60_000
 
 /** Judges image files: our own header parsers in a worker process, and `qemu-img` with the format stated, must agree. */
@@ -41,7 +41,7 @@ export class ImageInspector {
       { path },
       { signal: ctx.signal, timeoutMs: HEADER_TIMEOUT_MS },
     )
-    await agreeWithQemu(path, header, ctx.signal)
+    await agreeWithQemu(path, header, ctx)
     return header
   }
 
@@ -53,47 +53,25 @@ export class ImageInspector {
   }
 }
 
-interface QemuInfo {
-  readonly format?: string
-  readonly 'virtual-size'?: number
-  readonly 'backing-filename'?: string
-  readonly encrypted?: boolean
-  readonly 'format-specific'?: { readonly data?: { readonly 'data-file'?: string } }
-}
-
 /** Throws IMAGE_REFUSED unless `qemu-img info`, told the format, sees what our parser saw. */
-async function agreeWithQemu(path: string, header: ImageHeader, signal: AbortSignal): Promise<void> {
-  const args = ['info', '-U', '-f', header.format, '--output=json', path]
-  const { stdout } = await qemuImg(args, path, INFO_TIMEOUT_MS, signal)
-  const info = JSON.parse(stdout) as QemuInfo
-  const plain =
-    info['backing-filename'] === undefined &&
-    info.encrypted !== true &&
-    info['format-specific']?.data?.['data-file'] === undefined
-  if (info.format !== header.format || info['virtual-size'] !== header.virtualSizeBytes || !plain) {
+async function agreeWithQemu(path: string, header: ImageHeader, ctx: OpContext): Promise<void> {
+  const info = await imageInfo(path, header.format, ctx).catch((error: unknown) => refuse(path, 'info', error))
+  const plain = info.backingFile === undefined && info.dataFile === undefined && !info.encrypted
+  if (info.format !== header.format || info.virtualSizeBytes !== header.virtualSizeBytes || !plain) {
     throw new AgentError('IMAGE_REFUSED', `image ${quote(path)}: qemu-img and the agent read its header differently`)
   }
 }
 
 async function checkClusters(path: string, signal: AbortSignal): Promise<void> {
-  // 3 = leaked clusters only: wasted space, nothing is wrong with the content.
   const args = ['check', '-U', '-q', '-f', 'qcow2', path]
-  await qemuImg(args, path, CHECK_TIMEOUT_MS, signal, [3])
+  // 3 = leaked clusters only: wasted space, nothing is wrong with the content.
+  const check = { file: 'qemu-img', args, package: 'qemu-utils', timeoutMs: CHECK_TIMEOUT_MS, okCodes: [3] }
+  await run(check, signal).catch((error: unknown) => refuse(path, 'check', error))
 }
 
-async function qemuImg(
-  args: string[],
-  path: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-  okCodes: readonly number[] = [],
-): Promise<{ stdout: string }> {
-  try {
-    return await run({ file: 'qemu-img', args, package: 'qemu-utils', timeoutMs, okCodes }, signal)
-  } catch (error) {
-    if (!(error instanceof AgentError) || error.reason !== 'COMMAND_FAILED') throw error
-    throw new AgentError('IMAGE_REFUSED', `image ${quote(path)} is refused by qemu-img ${args[0]}: ${error.message}`, {
-      cause: error,
-    })
-  }
+function refuse(path: string, command: string, error: unknown): never {
+  if (!isAgentError(error, 'COMMAND_FAILED', 'IMAGE_NOT_AN_IMAGE')) throw error
+  throw new AgentError('IMAGE_REFUSED', `image ${quote(path)} is refused by qemu-img ${command}: ${error.message}`, {
+    cause: error,
+  })
 }
