@@ -67,7 +67,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
     paths: {
       localPools: layout.localPools,
       formerLocalPools: [],
-      reserved: [layout.store, layout.vms],
+      reserved: [layout.store, layout.run, layout.vms],
     },
     nodeId: agentId,
     log,

@@ -5,6 +5,8 @@ export interface StateLayout {
   readonly root: string
   /** One JSON file per object (0700). */
   readonly store: string
+  /** Directory of the unix socket (0700: nobody but root reaches it). */
+  readonly run: string
   /** Unix socket of the HTTP API, for root on this host. */
   readonly socket: string
   /** Per VM: cloud-init seed, console log. */
@@ -22,7 +24,8 @@ export function stateLayout(root: string, imagesPath: string | undefined): State
   return {
     root,
     store: path.join(root, 'store'),
-    socket: path.join(root, 'agent.sock'),
+    run: path.join(root, 'run'),
+    socket: path.join(root, 'run', 'agent.sock'),
     vms: path.join(root, 'vms'),
     localPools: path.join(root, 'images'),
     cloudImages: imagesPath ?? path.join(root, 'cloud-images'),

@@ -36,6 +36,7 @@ export async function serve(config: Config): Promise<number> {
   await mkdir(layout.root, { recursive: true, mode: 0o711 })
   await mkdir(layout.cloudImages, { recursive: true, mode: 0o711 })
   await chmod(layout.root, 0o711)
+  await mkdir(layout.run, { recursive: true, mode: 0o700 })
   const hold = await holdDirectory(layout.root)
   const agent = await compose(config, log)
   try {
