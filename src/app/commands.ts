@@ -38,7 +38,10 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const
 
-/** Runs one command of the program; returns the exit code: 0 ok, 1 failed, 2 wrong usage. */
+// sysexits.h: a configuration that is wrong stays wrong, so the unit does not try again.
+const EX_CONFIG = 78
+
+/** Runs one command of the program; returns the exit code: 0 ok, 1 failed, 2 wrong usage, 78 wrong configuration. */
 export async function runCommand(command: string | undefined, args: readonly string[]): Promise<number> {
   if (command === undefined || command === 'help' || command === '--help' || command === '-h') {
     process.stdout.write(HELP)
@@ -71,7 +74,7 @@ export async function runCommand(command: string | undefined, args: readonly str
     const e = toAgentError(error)
     process.stderr.write(`limiquantix-node: ${e.message} [${e.reason}]\n`)
     if (!(error instanceof AgentError) && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-    return 1
+    return e.reason === 'CONFIG_INVALID' ? EX_CONFIG : 1
   }
 }
 

@@ -66,7 +66,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
     io: new StorageIo(log),
     paths: {
       localPools: layout.localPools,
-      formerLocalPools: [],
+      formerLocalPools: layout.formerLocalPools,
       reserved: [layout.store, layout.run, layout.vms],
     },
     nodeId: agentId,
@@ -162,6 +162,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       hypervisor.stop()
       domains.stop()
       pools.stop()
+      environment.io.close()
       telemetry.stop()
       inspectWorker.close()
       await client.close()

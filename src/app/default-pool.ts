@@ -20,7 +20,7 @@ export function withDefaultPool(pools: PoolManager, directory: string): PoolAcce
   return {
     require,
     findByPath: (path) => pools.findByPath(path),
-    reserve: (poolId, bytes, ctx) => pools.reserve(poolId, bytes, ctx),
+    reserve: (poolId, bytes, ctx, purpose) => pools.reserve(poolId, bytes, ctx, purpose),
     addUserSource: (source) => pools.addUserSource(source),
   }
 }

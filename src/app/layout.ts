@@ -13,6 +13,8 @@ export interface StateLayout {
   readonly vms: string
   /** Local pools that name no path: `<localPools>/<poolId>`. */
   readonly localPools: string
+  /** Where an earlier agent put local pools (contract.md 4.1). */
+  readonly formerLocalPools: readonly string[]
   /** Images that belong to no pool. */
   readonly cloudImages: string
   /** The pool of disks that name none. */
@@ -28,6 +30,7 @@ export function stateLayout(root: string, imagesPath: string | undefined): State
     socket: path.join(root, 'run', 'agent.sock'),
     vms: path.join(root, 'vms'),
     localPools: path.join(root, 'images'),
+    formerLocalPools: [path.join(root, 'pools'), path.join(root, 'local')],
     cloudImages: imagesPath ?? path.join(root, 'cloud-images'),
     defaultPool: path.join(root, 'default-pool'),
   }
