@@ -209,13 +209,15 @@ async function publicKey(): Promise<string> {
     return await readFile(`${file}.pub`, 'utf8')
   } catch {
     await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'quickstart', '-f', file])
-    return await readFile(`${file}.pub`, 'utf8')
+    return readFile(`${file}.pub`, 'utf8')
   }
 }
 
 async function showHeartbeat(): Promise<void> {
+  process.stdout.write('\nwaiting for a heartbeat that tells of the VM and its disk ...\n')
   const beat = await controlPlane.waitForHeartbeatThat(
-    (body) => JSON.stringify(body).includes(poolId),
+    (body) =>
+      body.runningVmCount === 1 && body.storagePools.some((pool) => pool.poolId === poolId && pool.volumeCount > 0),
     AbortSignal.timeout(60_000),
   )
   process.stdout.write(`\nThe heartbeat a control plane received:\n${JSON.stringify(beat, undefined, 2)}\n`)
