@@ -30,6 +30,6 @@ export interface DomainDeps {
   /** ImageInspector of the image layer. */
   readonly inspector: { inspect(path: string, ctx: OpContext): Promise<ImageFacts> }
   /** MediaProbe. */
-  readonly media: { kind(path: string, ctx: OpContext): Promise<MediaKind> }
+  readonly media: { kind(path: string, root: string, ctx: OpContext): Promise<MediaKind> }
   readonly config: DomainsConfig
 }

@@ -16,40 +16,43 @@ export interface FoundDisk {
   readonly virtualSizeBytes: number
 }
 
-/** Throws `reason` unless `file` is in an active pool or in a directory the configuration allows: anything else could be a secret of the host. */
-export function requireAllowedPlace(
+/**
+ * The kind of thing at `file`, which has to be in an active pool or in a directory the configuration allows, also when symbolic links are followed: anything else
+ * could be a secret of the host. Throws `reason` otherwise.
+ */
+export async function lookAt(
   file: string,
   what: string,
-  deps: Pick<DomainDeps, 'pools' | 'config'>,
+  deps: Pick<DomainDeps, 'pools' | 'config' | 'media'>,
+  ctx: OpContext,
   reason: 'BACKING_FILE_REFUSED' | 'INVALID_PATH' = 'INVALID_PATH',
-): void {
-  const allowed =
-    deps.config.imageRoots.some((root) => isInside(root, file)) || deps.pools.findByPath(file) !== undefined
-  if (allowed) return
-  throw new AgentError(
-    reason,
-    `${what}: ${quote(file)} is in no active pool and no allowed image directory of this host`,
-  )
+): Promise<'missing' | 'file' | 'other'> {
+  const root =
+    deps.pools.findByPath(file)?.backend.mountPath ?? deps.config.imageRoots.find((place) => isInside(place, file))
+  if (root === undefined) {
+    throw new AgentError(
+      reason,
+      `${what}: ${quote(file)} is in no active pool and no allowed image directory of this host`,
+    )
+  }
+  const kind = await deps.media.kind(file, root, ctx)
+  if (kind !== 'outside') return kind
+  throw new AgentError(reason, `${what}: a symbolic link leads ${quote(file)} out of ${quote(root)}`)
 }
 
 /** A backing image: plain, in an allowed place. Errors: BACKING_FILE_MISSING, BACKING_FILE_REFUSED, those of storage. */
 export async function findBackingImage(file: string, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
-  requireAllowedPlace(file, 'backing image', deps, 'BACKING_FILE_REFUSED')
+  if ((await lookAt(file, 'backing image', deps, ctx, 'BACKING_FILE_REFUSED')) === 'missing') {
+    throw new AgentError(
+      'BACKING_FILE_MISSING',
+      `backing image ${quote(file)} is missing on this host; download it first`,
+    )
+  }
   try {
-    const facts = await deps.inspector.inspect(file, ctx)
-    return { layers: [{ type: 'file', path: file, format: facts.format }], virtualSizeBytes: facts.virtualSizeBytes }
+    return await inspectPlain(file, deps, ctx)
   } catch (error) {
-    if (isAgentError(error, 'FILE_NOT_FOUND')) {
-      throw new AgentError(
-        'BACKING_FILE_MISSING',
-        `backing image ${quote(file)} is missing on this host; download it first`,
-        { cause: error },
-      )
-    }
-    if (isAgentError(error, 'IMAGE_NOT_AN_IMAGE', 'IMAGE_REFUSED')) {
-      throw new AgentError('BACKING_FILE_REFUSED', `backing image: ${error.message}`, { cause: error })
-    }
-    throw error
+    if (!isAgentError(error, 'IMAGE_NOT_AN_IMAGE', 'IMAGE_REFUSED', 'FILE_NOT_FOUND')) throw error
+    throw new AgentError('BACKING_FILE_REFUSED', `backing image: ${error.message}`, { cause: error })
   }
 }
 
@@ -60,19 +63,22 @@ export async function findExistingDisk(
   deps: DomainDeps,
   ctx: OpContext,
 ): Promise<FoundDisk> {
-  requireAllowedPlace(file, 'disk', deps)
-  const kind = await deps.media.kind(file, ctx)
+  const kind = await lookAt(file, 'disk', deps, ctx)
   if (kind === 'missing') throw new AgentError('VOLUME_NOT_FOUND', `disk ${quote(file)} is missing on this host`)
   if (kind !== 'file') throw new AgentError('INVALID_PATH', `disk ${quote(file)} is not a regular file`)
   if (format !== undefined) return followChain(file, format, deps, ctx)
   try {
-    const facts = await deps.inspector.inspect(file, ctx)
-    return { layers: [{ type: 'file', path: file, format: facts.format }], virtualSizeBytes: facts.virtualSizeBytes }
+    return await inspectPlain(file, deps, ctx)
   } catch (error) {
     // An overlay is no plain image; only a qcow2 file can be one.
     if (!isAgentError(error, 'IMAGE_REFUSED')) throw error
-    return followChain(file, 'qcow2', deps, ctx)
   }
+  return followChain(file, 'qcow2', deps, ctx)
+}
+
+async function inspectPlain(file: string, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
+  const facts = await deps.inspector.inspect(file, ctx)
+  return { layers: [{ type: 'file', path: file, format: facts.format }], virtualSizeBytes: facts.virtualSizeBytes }
 }
 
 async function followChain(file: string, format: DiskFormat, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
@@ -82,7 +88,8 @@ async function followChain(file: string, format: DiskFormat, deps: DomainDeps, c
   while (next !== undefined) {
     const { file: current, format: currentFormat }: { file: string; format: DiskFormat } = next
     if (layers.length >= MAX_LAYERS) throw refused(file, `has more than ${MAX_LAYERS} layers`)
-    requireAllowedPlace(current, 'backing image', deps, 'BACKING_FILE_REFUSED')
+    const kind = await lookAt(current, 'backing image', deps, ctx, 'BACKING_FILE_REFUSED')
+    if (kind !== 'file') throw refused(current, 'is missing or not a regular file')
     const info = await imageInfo(current, currentFormat, ctx)
     if (info.encrypted || info.dataFile !== undefined)
       throw refused(current, 'is encrypted or has an external data file')

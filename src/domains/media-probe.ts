@@ -1,16 +1,23 @@
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import type { OpContext } from '../core/context.ts'
+import { isInside } from '../platform/files.ts'
 import type { WorkerHandlers, WorkerProcess } from '../platform/workers.ts'
 
-/** What is at a path: nothing, a regular file (or symbolic link to one), a block device, or something else. */
-export type MediaKind = 'missing' | 'file' | 'block' | 'other'
+/** What is at a path: nothing, a regular file, something else, or something that symbolic links lead to outside of the allowed root. */
+export type MediaKind = 'missing' | 'file' | 'other' | 'outside'
+
+interface MediaParams {
+  readonly path: string
+  readonly root: string
+}
 
 /** The worker's half of MediaProbe; part of the `storage` worker. */
 export const mediaHandlers: WorkerHandlers = {
-  'media.kind': async ({ path }: { path: string }): Promise<MediaKind> => {
+  'media.kind': async ({ path, root }: MediaParams): Promise<MediaKind> => {
     try {
-      const facts = await stat(path)
-      return facts.isFile() ? 'file' : facts.isBlockDevice() ? 'block' : 'other'
+      // Whoever can write to a shared pool can put a link there: to a file of the host that no guest may see.
+      if (!isInside(await realpath(root), await realpath(path))) return 'outside'
+      return (await stat(path)).isFile() ? 'file' : 'other'
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ENOENT' || code === 'ENOTDIR') return 'missing'
@@ -29,8 +36,9 @@ export class MediaProbe {
     this.#worker = worker
   }
 
-  /** Errors: DEADLINE_EXCEEDED when the storage does not answer, WORKER_*. */
-  async kind(path: string, ctx: OpContext): Promise<MediaKind> {
-    return this.#worker.call<MediaKind>('media.kind', { path }, { signal: ctx.signal, timeoutMs: TIMEOUT_MS })
+  /** What is at `path`, which has to stay below `root` when links are followed. Errors: DEADLINE_EXCEEDED when the storage does not answer, WORKER_*. */
+  async kind(path: string, root: string, ctx: OpContext): Promise<MediaKind> {
+    const params: MediaParams = { path, root }
+    return this.#worker.call<MediaKind>('media.kind', params, { signal: ctx.signal, timeoutMs: TIMEOUT_MS })
   }
 }

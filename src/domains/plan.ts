@@ -10,7 +10,7 @@ import type { ActivePool } from '../storage/pool-access.ts'
 import { bootOrderOf } from './boot-order.ts'
 import type { CdromDefinition, DiskDefinition, DomainDefinition, NicDefinition } from './definition.ts'
 import type { DomainDeps } from './deps.ts'
-import { findBackingImage, findExistingDisk, requireAllowedPlace } from './disk-chain.ts'
+import { findBackingImage, findExistingDisk, lookAt } from './disk-chain.ts'
 import { diskIoFor } from './disk-io.ts'
 import { chooseDomainType } from './domain-type.ts'
 import { diskVolumeName, vmDirectory, vmOwner } from './names.ts'
@@ -199,8 +199,7 @@ async function planCdrom(
   if (isoPath === '') return { id, path: '', bootable, role: 'user' }
   const candidates = isoPath.startsWith('/') ? [isoPath] : await isoCandidates(isoPath, disks, deps, ctx)
   for (const file of candidates) {
-    requireAllowedPlace(file, `CD-ROM ${id}`, deps)
-    if ((await deps.media.kind(file, ctx)) === 'file') return { id, path: file, bootable, role: 'user' }
+    if ((await lookAt(file, `CD-ROM ${id}`, deps, ctx)) === 'file') return { id, path: file, bootable, role: 'user' }
   }
   throw new AgentError('FILE_NOT_FOUND', `CD-ROM ${id}: the ISO ${quote(isoPath)} is missing on this host`)
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { writeFile } from 'node:fs/promises'
+import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -33,6 +33,8 @@ describe.skipIf(missing !== undefined)('a request that cannot be fulfilled is re
     await makeBootImage(image('good.qcow2'), 'ignores')
     await writeFile(image('page.qcow2'), '<html>404</html>'.repeat(100))
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', image('evil.qcow2'), '1M'])
+    await symlink('/etc/passwd', image('link.iso'))
+    await symlink('/etc', image('link'))
     await agent.vms.create(vmRequest({ name: 'taken' }), within())
   })
   afterAll(async () => {
@@ -51,6 +53,12 @@ describe.skipIf(missing !== undefined)('a request that cannot be fulfilled is re
     ['a web page as backing image', 'BACKING_FILE_REFUSED', () => backedBy(image('page.qcow2'))],
     ['a backing image with a backing file', 'BACKING_FILE_REFUSED', () => backedBy(image('evil.qcow2'))],
     ['a backing image outside of all pools', 'BACKING_FILE_REFUSED', () => backedBy('/etc/passwd')],
+    ['a backing image that is a link to the host', 'BACKING_FILE_REFUSED', () => backedBy(image('link/passwd'))],
+    [
+      'an ISO that is a link to the host',
+      'INVALID_PATH',
+      () => vmRequest({}, { cdroms: [{ id: '', isoPath: image('link.iso'), bootable: false }] }),
+    ],
     [
       'a disk whose chain leaves the pools',
       'BACKING_FILE_REFUSED',
