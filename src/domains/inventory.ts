@@ -17,6 +17,8 @@ import { UsageReader } from './usage.ts'
 export interface DomainEntry {
   readonly facts: DomainFacts
   readonly state: PowerState
+  /** State as events have told it; it may lag behind `state`, which is also read. */
+  readonly toldState: PowerState
   readonly startedAt: number | undefined
   readonly observedAt: number
 }
@@ -161,6 +163,13 @@ export class DomainInventory {
     await job.done
   }
 
+  /** Reads a domain after a change was made to it, as far as possible; never throws. */
+  async settle(vmId: string): Promise<void> {
+    await this.refresh(vmId).catch((error: unknown) => {
+      this.#log.debug({ vm: vmId, err: errorText(error) }, 'could not read a domain after a change')
+    })
+  }
+
   #requireTruth(): void {
     if (this.#listed) return
     const { error } = this.#client.state
@@ -221,9 +230,10 @@ export class DomainInventory {
   #put(vmId: string, facts: DomainFacts, state: PowerState, tellChange: boolean): void {
     const before = this.#entries.get(vmId)
     const startedAt = isOff(state) ? undefined : before?.startedAt
-    this.#entries.set(vmId, { facts, state, startedAt, observedAt: Date.now() })
+    const toldState = before === undefined || tellChange ? state : before.toldState
+    this.#entries.set(vmId, { facts, state, toldState, startedAt, observedAt: Date.now() })
     // With events on their way, telling it here as well would tell it twice.
-    const type = before === undefined || !tellChange ? undefined : eventOfChange(before.state, state)
+    const type = before === undefined || !tellChange ? undefined : eventOfChange(before.toldState, state)
     if (type !== undefined) this.#publish(type, vmId, facts.name, 'seen when the state was read again')
     this.#changed(vmId)
   }
@@ -232,7 +242,7 @@ export class DomainInventory {
     const before = this.#entries.get(vmId)
     if (before === undefined) return
     this.#entries.delete(vmId)
-    if (!isOff(before.state)) this.#publish('VM_STOPPED', vmId, before.facts.name, 'removed from libvirt')
+    if (!isOff(before.toldState)) this.#publish('VM_STOPPED', vmId, before.facts.name, 'removed from libvirt')
     this.#changed(vmId)
   }
 
@@ -243,10 +253,16 @@ export class DomainInventory {
       const started = meaning.type === 'VM_STARTED'
       const off = isOff(meaning.state)
       const startedAt = started ? Date.now() : off ? undefined : before.startedAt
-      this.#entries.set(vmId, { ...before, state: meaning.state, startedAt, observedAt: Date.now() })
+      this.#entries.set(vmId, {
+        ...before,
+        state: meaning.state,
+        toldState: meaning.state,
+        startedAt,
+        observedAt: Date.now(),
+      })
     }
     // Each start sends a RESUMED of its own before STARTED.
-    const partOfStart = meaning.type === 'VM_RESUMED' && before !== undefined && isOff(before.state)
+    const partOfStart = meaning.type === 'VM_RESUMED' && before !== undefined && isOff(before.toldState)
     if (meaning.type !== undefined && !partOfStart) {
       this.#publish(meaning.type, vmId, before?.facts.name ?? '', meaning.detail)
     }
@@ -259,10 +275,8 @@ export class DomainInventory {
   }
 
   #refreshSoon(vmId: string): void {
-    this.refresh(vmId).catch((error: unknown) => {
-      // The next listing, at the latest the one after a reconnect, makes good for it.
-      this.#log.debug({ vm: vmId, err: errorText(error) }, 'could not read a domain after its event')
-    })
+    // When it fails, the next listing, at the latest the one after a reconnect, makes good for it.
+    void this.settle(vmId)
   }
 
   #publish(type: NodeEventType, vmId: string, name: string, detail: string): void {

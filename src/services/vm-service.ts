@@ -18,17 +18,26 @@ export interface VmServiceParts {
   readonly libvirt: LibvirtCalls
 }
 
-/** VmService over the domain layer: checks ids, nothing else. */
+/** VmService over the domain layer: checks ids, and lets callers see what they did. */
 export function createVmService({ inventory, power, creator, deleter, libvirt }: VmServiceParts): VmService {
+  // libvirt's answer to a call may overtake its event: who asks right after a change has to see it.
+  const change = async <T>(vmId: string, work: (vmId: string) => Promise<T>): Promise<T> => {
+    const id = checkId(vmId)
+    try {
+      return await work(id)
+    } finally {
+      await inventory.settle(id)
+    }
+  }
   return {
-    create: (request, signal) => creator.create(request, signal),
-    start: async (vmId, signal) => power.start(checkId(vmId), signal),
-    stop: async (vmId, timeoutSeconds, signal) => power.stop(checkId(vmId), timeoutSeconds, signal),
-    forceStop: async (vmId, signal) => power.forceStop(checkId(vmId), signal),
-    reboot: async (vmId, signal) => power.reboot(checkId(vmId), signal),
-    pause: async (vmId, signal) => power.pause(checkId(vmId), signal),
-    resume: async (vmId, signal) => power.resume(checkId(vmId), signal),
-    delete: async (vmId, signal) => deleter.delete(checkId(vmId), signal),
+    create: (request, signal) => change(request.vmId, () => creator.create(request, signal)),
+    start: (vmId, signal) => change(vmId, (id) => power.start(id, signal)),
+    stop: (vmId, timeoutSeconds, signal) => change(vmId, (id) => power.stop(id, timeoutSeconds, signal)),
+    forceStop: (vmId, signal) => change(vmId, (id) => power.forceStop(id, signal)),
+    reboot: (vmId, signal) => change(vmId, (id) => power.reboot(id, signal)),
+    pause: (vmId, signal) => change(vmId, (id) => power.pause(id, signal)),
+    resume: (vmId, signal) => change(vmId, (id) => power.resume(id, signal)),
+    delete: (vmId, signal) => change(vmId, (id) => deleter.delete(id, signal)),
     status: async (vmId, signal) => inventory.get(checkId(vmId), signal),
     list: (signal) => inventory.list(signal),
     events: (signal) => inventory.events(signal),

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -226,6 +226,32 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     })
     await agent.vms.delete(vmId, within())
     await stat(file)
+  })
+
+  test('a volume and an ISO that are there are attached as they are, and stay when the VM goes', async () => {
+    const owner = await create({}, overlay(polite))
+    await mkdir(path.join(agent.poolRoot, 'iso'))
+    const iso = path.join(agent.poolRoot, 'iso/tools.iso')
+    await writeFile(iso, 'x'.repeat(4096))
+    const volume = `vms/vm-${owner.slice(0, 8)}_${owner.slice(0, 8)}/root`
+    const vmId = await create(
+      {},
+      {
+        disks: [newDisk({ path: volume, sizeBytes: 0 })],
+        cdroms: [{ id: 'tools', isoPath: 'iso/tools.iso', bootable: true }],
+      },
+    )
+    const facts = parseDomain((await readDomainXml(agent.client, domainRef(vmId), vmId, within())) ?? '')
+    const file = path.join(agent.poolRoot, `${volume}.qcow2`)
+    expect(facts.paths).toEqual([file, polite, iso])
+    expect(facts.disks).toMatchObject([{ owned: false, poolId: POOL, volume, sizeBytes: MIB }])
+    expect(facts.cdroms).toMatchObject([{ id: 'tools', role: 'user', targetDev: 'sdb' }])
+    await agent.vms.start(vmId, within())
+    await agent.vms.delete(vmId, within())
+    await stat(file)
+    await stat(iso)
+    await agent.vms.delete(owner, within())
+    await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 
   test('a pool is not destroyed while a VM has its disk there', async () => {
