@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { serveWorker, type WorkerHandlers } from '../platform/workers.ts'
 
 /** Worker kinds and their handlers; loaded only in the process that needs them. */
@@ -5,7 +6,7 @@ const KINDS: Readonly<Record<string, () => Promise<WorkerHandlers>>> = {
   storage: async () => {
     const [{ storageHandlers }, { inspectHandlers }, { mediaHandlers }] = await Promise.all([
       import('../storage/storage-worker.ts'),
-      import('../images/inspect.ts'),
+      import('../images/inspect-handlers.ts'),
       import('../domains/media-probe.ts'),
     ])
     return { ...storageHandlers, ...inspectHandlers, ...mediaHandlers }
@@ -18,4 +19,6 @@ export async function startWorker(kind: string): Promise<void> {
   const load = KINDS[kind]
   if (load === undefined) throw new Error(`unknown worker kind ${JSON.stringify(kind)}`)
   serveWorker(await load())
+  // Workers end by SIGKILL, so the cache would never be written at their exit.
+  setImmediate(flushCompileCache)
 }

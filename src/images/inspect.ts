@@ -3,9 +3,9 @@ import { AgentError, isAgentError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
 import type { DiskFormat } from '../core/model.ts'
 import { run } from '../platform/exec.ts'
-import type { WorkerHandlers, WorkerProcess } from '../platform/workers.ts'
+import type { WorkerProcess } from '../platform/workers.ts'
 import { imageInfo } from '../storage/qemu-img.ts'
-import { readImageHeader, type ImageHeader } from './image-header.ts'
+import type { ImageHeader } from './image-header.ts'
 
 /** What is known of an image that may be used: plain (no backing file, data file or encryption), with a header that `qemu-img` reads the same way. */
 export interface ImageFacts {
@@ -13,11 +13,6 @@ export interface ImageFacts {
   /** Size of the disk a guest sees. */
   readonly virtualSizeBytes: number
   readonly fileSizeBytes: number
-}
-
-/** The worker's half of ImageInspector; part of the `transfer` and the `storage` worker. */
-export const inspectHandlers: WorkerHandlers = {
-  'image.header': async ({ path }: { path: string }) => readImageHeader(path),
 }
 
 const HEADER_TIMEOUT_MS = 15_000

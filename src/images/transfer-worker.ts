@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { flushCompileCache } from 'node:module'
 import { AgentError } from '../core/errors.ts'
 import { openDownload, type OpenDownload } from '../platform/http-fetch.ts'
 import type { WorkerCall, WorkerHandlers } from '../platform/workers.ts'
@@ -16,7 +15,7 @@ import {
   type ImageTarget,
   type PreparedTarget,
 } from './image-target.ts'
-import { inspectHandlers } from './inspect.ts'
+import { inspectHandlers } from './inspect-handlers.ts'
 import type { ImageManifest } from './manifest.ts'
 import type { DigestAlgorithm, Digests } from './verify.ts'
 
@@ -54,9 +53,6 @@ export const transferHandlers: WorkerHandlers = {
   'image.adopt': async (p: { target: ImageTarget; manifest: ImageManifest }) => adoptImage(p.target, p.manifest),
   'image.discard': discard,
 }
-
-// A transfer worker is killed at the end of its job and would never write the compile cache: 30 MB and 0.2 s per download.
-setImmediate(flushCompileCache)
 
 async function open(
   params: OpenParams,

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger, Progress } from '../core/context.ts'
 import { AgentError, errorText, fromErrorRecord, toErrorRecord } from '../core/errors.ts'
-import { abortable, KeyedLock } from '../core/keyed-lock.ts'
+import type { KeyedLock } from '../core/keyed-lock.ts'
+import { abortable } from '../core/keyed-lock.ts'
 import { delay } from '../platform/clock.ts'
 import type { StateCollection } from '../platform/state-store.ts'
 import { isFinal, type OperationContext, type OperationHandler, type OperationRecord } from './operation.ts'
@@ -22,9 +23,13 @@ interface Live {
   record: OperationRecord
   readonly controller: AbortController
   readonly listeners: Set<Listener>
+  /** Resolves when the record is on disk. */
+  readonly saved: Promise<void>
   done: Promise<void>
 }
 
+/** How long interrupted work may take to notice. */
+const INTERRUPT_MS = 2_000
 /** Finished operations that are kept for callers who ask late. */
 const HISTORY_LIMIT = 500
 
@@ -40,6 +45,7 @@ export class OperationManager {
   readonly #live = new Map<string, Live>()
   readonly #finished = new Map<string, OperationRecord>()
   readonly #interrupted = new Map<string, OperationRecord>()
+  readonly #taken = Promise.withResolvers<void>()
   #stopping = false
 
   constructor(store: StateCollection<OperationRecord>, locks: KeyedLock, log: Logger) {
@@ -50,7 +56,7 @@ export class OperationManager {
 
   /** Makes a kind of work known. Before `recover`. */
   register<P, R, J>(handler: OperationHandler<P, R, J>): void {
-    this.#handlers.set(handler.kind, handler as unknown as AnyHandler)
+    this.#handlers.set(handler.kind, handler)
   }
 
   /** Loads the history, so that callers who ask for an earlier operation get an answer. Before the listeners open. */
@@ -79,6 +85,7 @@ export class OperationManager {
       this.#interrupted.delete(id)
       if (!resume) rollbacks.push(live.done)
     }
+    this.#taken.resolve()
     await Promise.all(rollbacks)
   }
 
@@ -88,7 +95,10 @@ export class OperationManager {
     const handler = this.#handlers.get(kind)
     if (handler === undefined) throw new AgentError('INTERNAL', `no handler for operations of kind ${kind}`)
     const twin = options.dedupeKey === undefined ? undefined : this.#findLive(options.dedupeKey)
-    if (twin !== undefined) return twin.record
+    if (twin !== undefined) {
+      await twin.saved
+      return twin.record
+    }
     const id = options.id ?? randomUUID()
     const known = this.get(id)
     if (known !== undefined) return known
@@ -115,11 +125,10 @@ export class OperationManager {
 
   /** All known records of a kind (or of all kinds), oldest first. */
   list(kind?: string): OperationRecord[] {
-    const all = [
-      ...this.#finished.values(),
-      ...this.#interrupted.values(),
-      ...[...this.#live.values()].map((live) => live.record),
-    ]
+    // One that is just ending may be in two of them.
+    const byId = new Map([...this.#finished, ...this.#interrupted])
+    for (const [id, { record }] of this.#live) byId.set(id, record)
+    const all = [...byId.values()]
     return all.filter((record) => kind === undefined || record.kind === kind).sort((a, b) => a.createdAt - b.createdAt)
   }
 
@@ -153,6 +162,8 @@ export class OperationManager {
 
   /** Asks an operation to end and waits until it has. Errors: JOB_NOT_FOUND, JOB_FINISHED. */
   async cancel(id: string, signal: AbortSignal): Promise<OperationRecord> {
+    // Only a handler that runs can clean up after itself.
+    if (this.#interrupted.has(id)) await abortable(this.#taken.promise, signal)
     const live = this.#live.get(id)
     if (live === undefined) {
       const record = this.#finished.get(id)
@@ -160,7 +171,7 @@ export class OperationManager {
       throw new AgentError('JOB_FINISHED', `job ${id} has ended (${record.state}) and cannot be cancelled`)
     }
     live.controller.abort(new AgentError('CANCELLED', `job ${id} was cancelled`))
-    return await this.wait(id, signal)
+    return this.wait(id, signal)
   }
 
   /** Takes no new work, gives `finish` operations `graceMs` to end, interrupts the rest; what is not through is taken up at the next start. */
@@ -171,11 +182,10 @@ export class OperationManager {
       if (this.#handlers.get(live.record.kind)?.onShutdown === 'finish') finishing.push(live.done)
       else live.controller.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
     }
-    const graceOver = new AbortController()
-    await Promise.race([Promise.all(finishing), delay(graceMs, graceOver.signal)]).finally(() => graceOver.abort())
+    await within(Promise.all(finishing), graceMs)
     const rest = [...this.#live.values()]
     for (const live of rest) live.controller.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
-    await Promise.race([Promise.all(rest.map((live) => live.done)), delay(2_000, new AbortController().signal)])
+    await within(Promise.all(rest.map((live) => live.done)), INTERRUPT_MS)
   }
 
   #findLive(dedupeKey: string): Live | undefined {
@@ -191,7 +201,13 @@ export class OperationManager {
     mode: 'run' | 'rollback',
     saved: Promise<void> = Promise.resolve(),
   ): Live {
-    const live: Live = { record, controller: new AbortController(), listeners: new Set(), done: Promise.resolve() }
+    const live: Live = {
+      record,
+      controller: new AbortController(),
+      listeners: new Set(),
+      saved,
+      done: Promise.resolve(),
+    }
     this.#live.set(record.id, live)
     live.done = saved
       .then(() => this.#execute(live, handler, mode))
@@ -280,4 +296,12 @@ export class OperationManager {
       await this.#store.delete(record.id)
     }
   }
+}
+
+// Waits for `work`, at most `ms`; leaves no timer behind.
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  const over = new AbortController()
+  const late = delay(ms, over.signal).catch(() => undefined)
+  await Promise.race([work, late])
+  over.abort()
 }

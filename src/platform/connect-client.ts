@@ -51,9 +51,7 @@ export function createConnectClient(options: ConnectClientOptions): ConnectClien
     })
   }
   const post = async (procedure: string, body: string, signal: AbortSignal) => {
-    return (
-      await (pool ??= open())
-    ).request({
+    return (await (pool ??= open())).request({
       method: 'POST',
       path: `${base.prefix}/${procedure}`,
       headers: {

@@ -89,6 +89,5 @@ export function parseAbsolutePath(text: string, field: string): string {
 }
 
 function hasControl(text: string): boolean {
-  // eslint-disable-next-line no-control-regex
   return /[\u0000-\u001f\u007f]/.test(text)
 }

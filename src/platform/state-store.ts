@@ -44,7 +44,7 @@ function openCollection<T>(directory: string, log: Logger): StateCollection<T> {
   return {
     async get(key) {
       await prepare()
-      return await read(fileOf(key))
+      return read(fileOf(key))
     },
     async put(key, value) {
       await prepare()

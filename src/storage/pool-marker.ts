@@ -1,5 +1,5 @@
-import { z } from 'zod'
 import type { PoolKind } from '../core/model.ts'
+import { isBoolean, isFilled, isOneOf, isShape, parseShape } from '../core/shape.ts'
 
 /** File in the root of every file pool that proves which pool it is. */
 export const MARKER_FILE = '.limiquantix-pool.json'
@@ -8,27 +8,26 @@ export const RECORDS_DIRECTORY = '.limiquantix'
 
 const KINDS = ['LOCAL_DIR', 'LOCAL_LVM', 'NFS', 'CEPH_RBD', 'CEPH_FS', 'ISCSI'] as const satisfies readonly PoolKind[]
 
-const schema = z.object({
-  version: z.literal(1),
-  poolId: z.string().min(1),
-  /** New for every initialisation, so that an older copy of the same pool is not taken for it. */
-  generation: z.string().min(1),
-  kind: z.enum(KINDS),
-  /** True when the agent made the directory, so that it may remove it again once it is empty. */
-  madeDirectory: z.boolean(),
-})
-
 /** Content of the marker file. */
-export type PoolMarker = Readonly<z.infer<typeof schema>>
+export interface PoolMarker {
+  readonly version: 1
+  readonly poolId: string
+  /** New for every initialisation, so that an older copy of the same pool is not taken for it. */
+  readonly generation: string
+  readonly kind: PoolKind
+  /** True when the agent made the directory, so that it may remove it again once it is empty. */
+  readonly madeDirectory: boolean
+}
+
+const isMarker = isShape<PoolMarker>({
+  version: isOneOf([1]),
+  poolId: isFilled,
+  generation: isFilled,
+  kind: isOneOf(KINDS),
+  madeDirectory: isBoolean,
+})
 
 /** The marker in `text`, or undefined when it is not one. */
 export function parseMarker(text: string): PoolMarker | undefined {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  const parsed = schema.safeParse(json)
-  return parsed.success ? parsed.data : undefined
+  return parseShape(text, isMarker)
 }

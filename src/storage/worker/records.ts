@@ -1,9 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, open, readdir, readFile, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises'
-import { z } from 'zod'
 import { isAgentError } from '../../core/errors.ts'
+import {
+  isEither,
+  isFilled,
+  isFiniteNumber,
+  isListOf,
+  isOneOf,
+  isShape,
+  isText,
+  parseShape,
+  type Check,
+} from '../../core/shape.ts'
 import { TEMP_SUFFIX } from '../../platform/files.ts'
+import type { VolumeContent, VolumeSpec } from '../backend.ts'
 import { RECORDS_DIRECTORY } from '../pool-marker.ts'
 import { volumeRecordFile } from '../volume-name.ts'
 import { errnoOf, poolError } from './errno.ts'
@@ -13,38 +24,47 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_WRONLY } = constants
 
 const VOLUMES = [RECORDS_DIRECTORY, 'volumes'] as const
 
-const content = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('empty') }),
-  z.object({ type: z.literal('overlay'), path: z.string(), format: z.enum(['qcow2', 'raw']) }),
-  z.object({ type: z.literal('copy'), path: z.string(), format: z.enum(['qcow2', 'raw']) }),
-])
-
-const schema = z.object({
-  version: z.literal(1),
+/** What the agent keeps about a volume it made, beside the volumes in the same file system. */
+export interface VolumeRecord {
+  readonly version: 1
   /** `claimed`: being made under the temp name; the final file is ours only if it is the same inode. `made`: complete. */
-  state: z.enum(['claimed', 'made']),
+  readonly state: 'claimed' | 'made'
   /** As it was asked for, to compare with a repeated request. */
-  spec: z.object({
-    name: z.string(),
-    format: z.enum(['qcow2', 'raw']),
-    sizeBytes: z.number(),
-    content,
-    owner: z.string(),
-  }),
+  readonly spec: VolumeSpec
   /** Name of the unfinished file, in the directory of the final one. */
-  temp: z.string().regex(/^[^/]+$/),
+  readonly temp: string
   /** Agent that makes it: others leave unfinished work alone on shared pools. */
-  node: z.string(),
+  readonly node: string
   /** Directories made for it, outermost first: removed again when it is given up. */
-  madeDirectories: z.array(z.string()),
-  createdAt: z.number(),
+  readonly madeDirectories: readonly string[]
+  readonly createdAt: number
+}
+
+const isFormat = isOneOf(['qcow2', 'raw'])
+const isContent = isEither(
+  isShape({ type: isOneOf(['empty']) }),
+  isShape({ type: isOneOf(['overlay', 'copy']), path: isText, format: isFormat }),
+)
+const isFileName = (value: unknown): value is string => isFilled(value) && !value.includes('/')
+
+const isRecord = isShape<VolumeRecord>({
+  version: isOneOf([1]),
+  state: isOneOf(['claimed', 'made']),
+  spec: isShape<VolumeSpec>({
+    name: isText,
+    format: isFormat,
+    sizeBytes: isFiniteNumber,
+    content: isContent,
+    owner: isText,
+  }),
+  temp: isFileName,
+  node: isText,
+  madeDirectories: isListOf(isText),
+  createdAt: isFiniteNumber,
 })
 
 /** What the write probe leaves beside the records. */
 export const PROBE_FILE = 'probe'
-
-/** What the agent keeps about a volume it made, beside the volumes in the same file system. */
-export type VolumeRecord = Readonly<z.infer<typeof schema>>
 
 /** The directory with the volume records, made if missing. Close it. */
 export async function openRecords(root: FileHandle): Promise<FileHandle> {
@@ -139,10 +159,10 @@ async function recordFiles(records: FileHandle): Promise<string[]> {
 async function readRecordFile(records: FileHandle, file: string): Promise<VolumeRecord | undefined> {
   try {
     await using handle = await open(at(records, file), O_RDONLY | O_NOFOLLOW)
-    const parsed = schema.safeParse(JSON.parse(await readFile(handle, 'utf8')))
-    return parsed.success && volumeRecordFile(parsed.data.spec.name) === file ? parsed.data : undefined
+    const record = parseShape(await readFile(handle, 'utf8'), isRecord)
+    return record !== undefined && volumeRecordFile(record.spec.name) === file ? record : undefined
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    if (errnoOf(error) === 'ENOENT') return undefined
     throw poolError(error, file)
   }
 }
