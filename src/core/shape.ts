@@ -22,7 +22,7 @@ export function isListOf<T>(item: Check<T>): Check<T[]> {
 
 /** An object whose fields pass their checks; further fields are ignored. */
 export function isShape<T extends object>(fields: { readonly [K in keyof T]: Check<T[K]> }): Check<T> {
-  const checks = Object.entries(fields) as [string, Check<unknown>][]
+  const checks = Object.entries<Check<unknown>>(fields)
   return (value): value is T =>
     typeof value === 'object' &&
     value !== null &&

@@ -2,19 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, open, readdir, readFile, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises'
 import { isAgentError } from '../../core/errors.ts'
-import {
-  isEither,
-  isFilled,
-  isFiniteNumber,
-  isListOf,
-  isOneOf,
-  isShape,
-  isText,
-  parseShape,
-  type Check,
-} from '../../core/shape.ts'
+import { isEither, isFilled, isFiniteNumber, isListOf, isOneOf, isShape, isText, parseShape } from '../../core/shape.ts'
 import { TEMP_SUFFIX } from '../../platform/files.ts'
-import type { VolumeContent, VolumeSpec } from '../backend.ts'
+import type { VolumeSpec } from '../backend.ts'
 import { RECORDS_DIRECTORY } from '../pool-marker.ts'
 import { volumeRecordFile } from '../volume-name.ts'
 import { errnoOf, poolError } from './errno.ts'
