@@ -26,7 +26,6 @@ export function refuse(name: DocumentName, why: string): AgentError {
 /** The text with a byte order mark removed and line ends unified; CLOUD_INIT_INVALID when it is too long or binary. */
 export function cleanText(name: DocumentName, text: string): string {
   if (Buffer.byteLength(text) > MAX_BYTES) throw refuse(name, 'it is larger than 1 MiB')
-   
   if (/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/.test(text)) throw refuse(name, 'it has control characters')
   if (!text.isWellFormed()) throw refuse(name, 'it is not valid Unicode text')
   return text.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n')
