@@ -46,7 +46,7 @@ module.exports = {
     door('undici-door', 'undici', '^src/platform/'),
     door('grpc-door', '@grpc|grpc-health-check', '^src/grpc/'),
     door('fastify-door', 'fastify|@fastify', '^src/http/'),
-    door('xml-door', 'xmlbuilder2|fast-xml-parser', '^src/(domains|libvirt)/'),
+    door('xml-door', 'fast-xml-parser', '^src/(domains|libvirt)/'),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
