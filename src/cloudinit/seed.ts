@@ -12,10 +12,14 @@ export const SEED_FILE = 'cloud-init.iso'
 
 const TIMEOUT_MS = 60_000
 
-/** How each tool is asked for an ISO 9660 image with Joliet and Rock Ridge; the arguments are mkisofs' own. */
+/**
+ * How each tool is asked for an ISO 9660 image with Joliet and Rock Ridge; the arguments are mkisofs' own. xorriso comes last because every run of it sleeps for 0.1 s,
+ * half of what a whole VM takes.
+ */
 const TOOLS = [
-  { file: 'xorriso', before: ['-as', 'mkisofs'] },
   { file: 'genisoimage', before: [] },
+  { file: 'mkisofs', before: [] },
+  { file: 'xorriso', before: ['-as', 'mkisofs'] },
 ] as const
 
 /**
@@ -56,7 +60,7 @@ async function makeImage(content: string, image: string, ctx: OpContext): Promis
   for (const tool of TOOLS) {
     const args = [...tool.before, '-quiet', '-output', image, '-volid', 'cidata', '-joliet', '-rational-rock', content]
     try {
-      await run({ file: tool.file, args, package: 'xorriso', timeoutMs: TIMEOUT_MS }, ctx.signal)
+      await run({ file: tool.file, args, package: 'genisoimage', timeoutMs: TIMEOUT_MS }, ctx.signal)
       return
     } catch (error) {
       if (!isAgentError(error, 'COMMAND_MISSING')) throw error

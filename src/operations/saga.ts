@@ -1,4 +1,5 @@
 import { errorText } from '../core/errors.ts'
+import { monotonicMs } from '../platform/clock.ts'
 import type { OperationContext } from './operation.ts'
 
 /** Progress of a saga: `begun` steps may have left something, in this order. `state` is what later steps and undos need. */
@@ -34,7 +35,9 @@ export async function runSaga<P, S>(
       ctx.progress({ phase: step.name, percent: Math.round((index / steps.length) * 100) })
       begun.push(step.name)
       await ctx.save({ begun: [...begun], state })
+      const startedAt = monotonicMs()
       state = await step.run(params, state, ctx)
+      ctx.log.debug({ step: step.name, ms: Math.round(monotonicMs() - startedAt) }, 'step done')
       afterStep?.(step.name)
     }
     return state
