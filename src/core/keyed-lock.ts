@@ -30,17 +30,21 @@ export class KeyedLock {
     const { promise: mine, resolve: finish } = Promise.withResolvers<void>()
     const tail = previous.then(() => mine)
     this.#tails.set(key, tail)
-    const release = () => {
-      finish()
+    const forget = () => {
       if (this.#tails.get(key) === tail) this.#tails.delete(key)
     }
     try {
       await abortable(previous, signal)
     } catch (error) {
-      release()
+      // The holder in front goes on: the key is free only when that one has released it too.
+      finish()
+      void tail.then(forget)
       throw error
     }
-    return release
+    return () => {
+      finish()
+      forget()
+    }
   }
 
   /** True while somebody holds or waits for `key`. */

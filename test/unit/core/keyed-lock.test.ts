@@ -33,6 +33,24 @@ describe('KeyedLock', () => {
     await expect(patient).resolves.toBe('mine')
   })
 
+  it('stays held when the last waiter gives up', async () => {
+    const lock = new KeyedLock()
+    const release = await lock.acquire('a', open)
+    const controller = new AbortController()
+    const impatient = lock.acquire('a', controller.signal)
+    controller.abort(new Error('gave up'))
+    await expect(impatient).rejects.toThrow('gave up')
+    expect(lock.isHeld('a')).toBe(true)
+    const order: string[] = []
+    const next = lock.run('a', open, async () => void order.push('next'))
+    await new Promise(setImmediate)
+    order.push('released')
+    release()
+    await next
+    expect(order).toEqual(['released', 'next'])
+    expect(lock.isHeld('a')).toBe(false)
+  })
+
   it('takes several keys without deadlock whatever their order', async () => {
     const lock = new KeyedLock()
     const both = Promise.all([
