@@ -89,8 +89,12 @@ export class OperationManager {
     await Promise.all(rollbacks)
   }
 
-  /** Begins an operation, or returns the running one with the same `dedupeKey`; it is persisted when this resolves. */
+  /**
+   * Begins an operation, or returns the running one with the same `dedupeKey`; it is persisted when this resolves. Between `load` and `recover` it waits for
+   * the latter while there is interrupted work, because that holds its locks although nothing runs yet.
+   */
   async start<P>(kind: string, params: P, options: StartOptions): Promise<OperationRecord> {
+    if (this.#interrupted.size > 0) await this.#taken.promise
     if (this.#stopping) throw new AgentError('SHUTTING_DOWN', 'the agent is stopping and takes no new work')
     const handler = this.#handlers.get(kind)
     if (handler === undefined) throw new AgentError('INTERNAL', `no handler for operations of kind ${kind}`)
@@ -177,6 +181,7 @@ export class OperationManager {
   /** Takes no new work, gives `finish` operations `graceMs` to end, interrupts the rest; what is not through is taken up at the next start. */
   async shutdown(graceMs: number): Promise<void> {
     this.#stopping = true
+    this.#taken.resolve()
     const finishing: Promise<void>[] = []
     for (const live of this.#live.values()) {
       if (this.#handlers.get(live.record.kind)?.onShutdown === 'finish') finishing.push(live.done)
@@ -220,32 +225,30 @@ export class OperationManager {
 
   async #execute(live: Live, handler: AnyHandler, mode: 'run' | 'rollback'): Promise<void> {
     const { signal } = live.controller
-    let end: Partial<OperationRecord>
     try {
-      end = await this.#locks.runAll(live.record.locks, signal, async () => {
+      await this.#locks.runAll(live.record.locks, signal, async () => {
         if (live.record.state !== 'running') await this.#update(live, { state: 'running', startedAt: Date.now() })
         const ctx = this.#context(live)
         if (mode === 'rollback') {
           await handler.rollback?.(live.record.params, ctx)
-          return {
-            state: 'failed' as const,
-            error: toErrorRecord(
-              new AgentError(
-                'ABORTED_BY_RESTART',
-                `${live.record.subject}: interrupted by a restart of the agent and undone`,
-              ),
-            ),
-          }
+          throw new AgentError(
+            'ABORTED_BY_RESTART',
+            `${live.record.subject}: interrupted by a restart of the agent and undone`,
+          )
         }
-        return { state: 'completed' as const, result: await handler.run(live.record.params, ctx) }
+        const result = await handler.run(live.record.params, ctx)
+        await this.#complete(live, handler, result)
       })
     } catch (error) {
       // Interrupted by shutdown: the persisted record stays `running`, and the next start takes it up.
       if (signal.aborted && signal.reason instanceof AgentError && signal.reason.reason === 'SHUTTING_DOWN') return
-      end = { state: signal.aborted ? 'cancelled' : 'failed', error: toErrorRecord(error) }
+      const end = { state: signal.aborted ? ('cancelled' as const) : ('failed' as const), error: toErrorRecord(error) }
+      await this.#end(live, end).catch((unwritable: unknown) => {
+        this.#log.error({ operation: live.record.id, err: errorText(unwritable) }, 'the end could not be recorded')
+        this.#publish(live, { ...live.record, ...end, finishedAt: Date.now() })
+      })
     }
-    await this.#update(live, { ...end, finishedAt: Date.now() })
-    this.#remember(live.record)
+    this.#finished.set(live.record.id, live.record)
     this.#log.info(
       {
         operation: live.record.id,
@@ -257,6 +260,20 @@ export class OperationManager {
       'operation ended',
     )
     await this.#prune()
+  }
+
+  // A completion that is not on disk would be undone by the next start, under whoever uses it by then: it is undone now instead.
+  async #complete(live: Live, handler: AnyHandler, result: unknown): Promise<void> {
+    try {
+      await this.#end(live, { state: 'completed', result })
+    } catch (error) {
+      if (handler.onRestart === 'rollback') await handler.rollback?.(live.record.params, this.#context(live))
+      throw error
+    }
+  }
+
+  async #end(live: Live, end: Partial<OperationRecord>): Promise<void> {
+    await this.#update(live, { ...end, finishedAt: Date.now() })
   }
 
   #context(live: Live): OperationContext<unknown> {
@@ -279,10 +296,6 @@ export class OperationManager {
   #publish(live: Live, record: OperationRecord): void {
     live.record = record
     for (const listener of live.listeners) listener(record)
-  }
-
-  #remember(record: OperationRecord): void {
-    this.#finished.set(record.id, record)
   }
 
   async #prune(): Promise<void> {

@@ -261,6 +261,63 @@ describe('after a restart', () => {
     expect(after.get(id)).toMatchObject({ state: 'failed', error: { reason: 'ABORTED_BY_RESTART' } })
     await before.shutdown(0)
   })
+
+  it('new work waits until interrupted work holds its locks again', async () => {
+    const work = heldWork()
+    const options = { subject: 'vm x', locks: ['vm:x'] }
+    const before = await startManager(work.run)
+    await before.start('work', { name: 'old' }, options)
+    await work.began
+    const order: string[] = []
+    const after = new OperationManager(store(), new KeyedLock(), silentLogger)
+    after.register<Params, unknown, unknown>({
+      kind: 'work',
+      onRestart: 'rollback',
+      onShutdown: 'finish',
+      run: async ({ name }) => order.push(`run ${name}`),
+      rollback: async ({ name }) => void order.push(`undo ${name}`),
+    })
+    await after.load()
+    const early = after.start('work', { name: 'new' }, options)
+    await after.recover()
+    const { id } = await early
+    await after.result(id, signal)
+    expect(order).toEqual(['undo old', 'run new'])
+    await before.shutdown(0)
+  })
+})
+
+describe('when the end cannot be written', () => {
+  /** A manager on a store that refuses every final record as a full disk does. */
+  async function managerOnFullDisk(onRestart: 'resume' | 'rollback', rollback: () => Promise<void>) {
+    const inner = store()
+    const full = {
+      ...inner,
+      put: (id: string, record: OperationRecord) =>
+        record.finishedAt === undefined ? inner.put(id, record) : Promise.reject(new Error('ENOSPC')),
+    }
+    const manager = new OperationManager(full, new KeyedLock(), silentLogger)
+    const run = () => Promise.resolve('made')
+    manager.register({ kind: 'work', onRestart, onShutdown: 'finish', run, rollback })
+    await manager.recover()
+    return manager
+  }
+
+  it('undoes at once what the next start would undo, and says why', async () => {
+    const undone: string[] = []
+    const manager = await managerOnFullDisk('rollback', async () => void undone.push('undone'))
+    const { id } = await manager.start('work', {}, { subject: 'vm x' })
+    await expect(manager.result(id, signal)).rejects.toThrow('ENOSPC')
+    expect(undone).toEqual(['undone'])
+    expect(manager.get(id)).toMatchObject({ state: 'failed' })
+  })
+
+  it('leaves what the next start resumes', async () => {
+    const manager = await managerOnFullDisk('resume', () => Promise.reject(new Error('must not be undone')))
+    const { id } = await manager.start('work', {}, { subject: 'image x' })
+    await expect(manager.result(id, signal)).rejects.toThrow('ENOSPC')
+    expect(await persisted(id)).toMatchObject({ state: 'running' })
+  })
 })
 
 describe('shutdown', () => {
