@@ -1,4 +1,6 @@
+import { isIP } from 'node:net'
 import { z } from 'zod'
+import { isId } from '../core/ids.ts'
 
 /**
  * The configuration file. Keys of existing node.yaml files (contract.md 4.4) keep their names and meaning; ours are added. Strict: an unknown key is an error.
@@ -6,18 +8,26 @@ import { z } from 'zod'
  */
 
 const absolutePath = z.string().regex(/^\/[^\0\n]*$/, 'must be an absolute path')
-const listenAddress = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port')
+const listenAddress = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port')
+  .refine((address) => Number(/\d+$/.exec(address)?.[0] ?? 0) <= 65_535, 'the port must be at most 65535')
 const seconds = z.number().int().positive()
 
 const node = z
   .strictObject({
-    id: z.string().optional().describe('Fixed agent id. Default: made once and kept in the state directory.'),
+    id: z
+      .string()
+      .refine(isId, 'use 1 to 128 letters, digits, dots, dashes and underscores')
+      .optional()
+      .describe('Fixed agent id. Default: made once and kept in the state directory.'),
     hostname: z
       .string()
       .optional()
       .describe('Name this host registers under (its identity for the control plane). Default: the host name.'),
     management_ip: z
       .string()
+      .refine((address) => isIP(address) !== 0, 'must be a bare IP address')
       .optional()
       .describe('Address the control plane reaches this host at. Default: detected from the interfaces.'),
     labels: z.record(z.string(), z.string()).default({}).describe('Labels sent at registration.'),
@@ -96,6 +106,10 @@ const hypervisor = z
       .describe('Only libvirt. There is no mock: an agent never invents a hypervisor.'),
     libvirt_uri: z
       .string()
+      .regex(
+        /^(qemu|test)(\+unix)?:\/\/\/[^?]*(\?.*)?$/,
+        'must name a driver on this host, such as qemu:///system or qemu+unix:///system?socket=/path',
+      )
       .default('qemu:///system')
       .describe(
         'libvirt connection; `qemu+unix:///system?socket=/path` names a socket. Default: virtqemud, else libvirtd, by the sockets that are there.',
@@ -110,7 +124,10 @@ const hypervisor = z
       .describe('`kvm`, `qemu` (emulation), or `auto`: kvm when libvirt offers it.'),
     emulator: absolutePath.optional().describe('QEMU binary. Default: what libvirt proposes.'),
     networks: z
-      .record(z.string(), z.string())
+      .record(
+        z.string(),
+        z.string().regex(/^(user|(network:|bridge:)?[^:/\s]+)$/, 'must be network:NAME, bridge:NAME or user'),
+      )
       .default({})
       .describe(
         'Maps network ids of the control plane to `network:NAME`, `bridge:NAME` or `user` (QEMU user networking).',
@@ -120,9 +137,13 @@ const hypervisor = z
 
 const controlPlane = z
   .strictObject({
-    address: z.url().default('http://localhost:8080').describe('Base URL of the control plane.'),
+    address: z
+      .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+      .default('http://localhost:8080')
+      .describe('Base URL of the control plane.'),
     registration_enabled: z.boolean().default(false).describe('Register there and send heartbeats.'),
-    heartbeat_interval_secs: seconds.default(30).describe('Seconds between heartbeats.'),
+    // A control plane takes a node for lost after 90 s.
+    heartbeat_interval_secs: seconds.max(60).default(30).describe('Seconds between heartbeats, at most 60.'),
   })
   .prefault({})
 

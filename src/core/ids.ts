@@ -14,9 +14,14 @@ export function parseUuid(text: string, field: string): string {
   return text.toLowerCase()
 }
 
+/** True for what `parseId` takes. */
+export function isId(text: string): boolean {
+  return ID.test(text) && !text.includes('..')
+}
+
 /** An object id that is safe as one path component: letters, digits, `_.-`, at most 128, first one alphanumeric. */
 export function parseId(text: string, field: string): string {
-  if (!ID.test(text) || text.includes('..')) {
+  if (!isId(text)) {
     throw new AgentError(
       'INVALID_NAME',
       `${field}: ${quote(text)} is not allowed; use 1 to 128 letters, digits, dots, dashes and underscores`,

@@ -23,6 +23,13 @@ describe('configuration', () => {
     ['server: {http: {tls: {enabled: true}}}', 'server.http.tls.enabled'],
     ['server: {listen_address: "0.0.0.0:9090"}', '0.0.0.0:9090 is reachable from other machines'],
     ['server: {allow_from: [here]}', 'server.allow_from: "here"'],
+    ['server: {listen_address: "127.0.0.1:99999"}', 'server.listen_address: the port must be at most 65535'],
+    ['node: {id: "../x"}', 'node.id: use 1 to 128 letters'],
+    ['node: {management_ip: "10.0.0.1/24"}', 'node.management_ip: must be a bare IP address'],
+    ['hypervisor: {libvirt_uri: "qemu+ssh://other/system"}', 'hypervisor.libvirt_uri: must name a driver on this host'],
+    ['hypervisor: {networks: {lan: "bridg:br0"}}', 'hypervisor.networks.lan: must be network:NAME'],
+    ['control_plane: {address: "ftp://cp"}', 'control_plane.address: must be an http or https URL'],
+    ['control_plane: {heartbeat_interval_secs: 91}', 'control_plane.heartbeat_interval_secs'],
     ['a: [', 'node.yaml'],
     ['- list', 'node.yaml is not valid'],
   ])('refuses %j naming the place', (text, message) => {

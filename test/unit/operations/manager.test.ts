@@ -263,27 +263,38 @@ describe('after a restart', () => {
   })
 
   it('new work waits until interrupted work holds its locks again', async () => {
-    const work = heldWork()
     const options = { subject: 'vm x', locks: ['vm:x'] }
-    const before = await startManager(work.run)
-    await before.start('work', { name: 'old' }, options)
-    await work.began
+    const old = {
+      id: 'old',
+      kind: 'work',
+      params: { name: 'old' },
+      state: 'running',
+      createdAt: 1,
+      ...options,
+    } as const
+    // A store without delays, so that nothing but the manager itself can hold the new work back.
+    const records = new Map<string, OperationRecord>([[old.id, old]])
+    const memory = {
+      get: (id: string) => Promise.resolve(records.get(id)),
+      put: (id: string, record: OperationRecord) => Promise.resolve(void records.set(id, record)),
+      delete: (id: string) => Promise.resolve(void records.delete(id)),
+      entries: () => Promise.resolve([...records]),
+    }
     const order: string[] = []
-    const after = new OperationManager(store(), new KeyedLock(), silentLogger)
-    after.register<Params, unknown, unknown>({
+    const manager = new OperationManager(memory, new KeyedLock(), silentLogger)
+    manager.register<Params, unknown, unknown>({
       kind: 'work',
       onRestart: 'rollback',
       onShutdown: 'finish',
       run: async ({ name }) => order.push(`run ${name}`),
       rollback: async ({ name }) => void order.push(`undo ${name}`),
     })
-    await after.load()
-    const early = after.start('work', { name: 'new' }, options)
-    await after.recover()
-    const { id } = await early
-    await after.result(id, signal)
+    await manager.load()
+    const early = manager.start('work', { name: 'new' }, options)
+    await new Promise(setImmediate)
+    await manager.recover()
+    await manager.result((await early).id, signal)
     expect(order).toEqual(['undo old', 'run new'])
-    await before.shutdown(0)
   })
 })
 
