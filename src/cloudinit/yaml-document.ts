@@ -1,4 +1,4 @@
-import { isMap, isScalar, LineCounter, parseDocument, visit, type Document, type YAMLMap } from 'yaml'
+import { isMap, isScalar, Lexer, LineCounter, parseDocument, visit, type Document, type YAMLMap } from 'yaml'
 import { AgentError } from '../core/errors.ts'
 
 /** The four documents of the NoCloud data source, as error texts name them. */
@@ -8,13 +8,17 @@ export type DocumentName = 'user-data' | 'meta-data' | 'network-config' | 'vendo
 const YAML_OPTIONS = {
   version: '1.1',
   prettyErrors: false,
-  uniqueKeys: true,
+  // The parser compares every key with every other one; the check below takes a fraction of a second for any document.
+  uniqueKeys: false,
   strict: true,
   logLevel: 'silent',
 } as const
 
 /** One megabyte of text is far beyond what a guest's cloud-init accepts from any cloud. */
 const MAX_BYTES = 1024 * 1024
+
+/** Some 5,000 lines of keys with their values. Files and scripts inside a document are one token each, however long. */
+const MAX_TOKENS = 50_000
 
 const MAC_ADDRESS = /^(?:[0-9]{2}:){5}[0-9]{2}$/
 
@@ -36,6 +40,7 @@ export function cleanText(name: DocumentName, text: string): string {
  * tells the line and column and the parser's error code.
  */
 export function parseYaml(name: DocumentName, text: string, lineOffset = 0): Document.Parsed | undefined {
+  refuseTooMany(name, text)
   const lines = new LineCounter()
   const document = parseDocument(text, { ...YAML_OPTIONS, lineCounter: lines })
   // An unknown tag is only a warning here, but an error for cloud-init.
@@ -45,11 +50,20 @@ export function parseYaml(name: DocumentName, text: string, lineOffset = 0): Doc
   }
   const problem = document.errors[0] ?? document.warnings[0]
   if (problem !== undefined) throw refuseAt(problem.pos[0], problem.code.toLowerCase().replaceAll('_', ' '))
+  const anchors = new Set<string>()
+  const addAnchor = (_: unknown, { anchor }: { anchor?: string }) => void (anchor !== undefined && anchors.add(anchor))
   visit(document, {
+    Map(_, map) {
+      addAnchor(_, map)
+      const twin = repeatedKey(map)
+      if (twin !== undefined) throw refuseAt(twin, 'duplicate key')
+    },
+    Seq: addAnchor,
     Alias(_, alias) {
-      if (alias.resolve(document) === undefined) throw refuseAt(alias.range?.[0] ?? 0, 'unresolved alias')
+      if (!anchors.has(alias.source)) throw refuseAt(alias.range?.[0] ?? 0, 'unresolved alias')
     },
     Scalar(_, scalar) {
+      addAnchor(_, scalar)
       // YAML 1.1 reads an unquoted address of decimal digits as a number of base 60; nobody ever means that.
       if (typeof scalar.value === 'number' && MAC_ADDRESS.test(scalar.source ?? '')) {
         scalar.value = scalar.source
@@ -59,6 +73,25 @@ export function parseYaml(name: DocumentName, text: string, lineOffset = 0): Doc
   })
   const root = document.contents
   return root === null || (isScalar(root) && root.value === null) ? undefined : document
+}
+
+// Splitting into tokens is quick and can be stopped; what follows it blocks everything else for as long as it takes.
+function refuseTooMany(name: DocumentName, text: string): void {
+  let tokens = 0
+  for (const _ of new Lexer().lex(text)) {
+    if (++tokens > MAX_TOKENS) throw refuse(name, 'it has too many parts; keep it below 5,000 lines of keys and lists')
+  }
+}
+
+// Position of a key that is there twice; merge keys may be.
+function repeatedKey(map: YAMLMap): number | undefined {
+  const keys = new Set<unknown>()
+  for (const { key } of map.items) {
+    if (!isScalar(key) || key.source === '<<') continue
+    if (keys.has(key.value)) return key.range?.[0] ?? 0
+    keys.add(key.value)
+  }
+  return undefined
 }
 
 /** The mapping at the root of a document; CLOUD_INIT_INVALID when it is a list or a scalar. */

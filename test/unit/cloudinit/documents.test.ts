@@ -105,6 +105,51 @@ describe('user-data', () => {
   })
 })
 
+describe('documents made to keep the agent busy', () => {
+  // Each of them takes minutes when one part is compared with all others; the runner's own limit is seconds.
+  const list = (count: number, line: (index: number) => string) =>
+    Array.from({ length: count }, (_, i) => line(i)).join('')
+
+  test.each([
+    ['aliases', `a: &x 1\nb: [${'*x,'.repeat(9_000)}]\n`],
+    ['keys', list(4_900, (i) => `k${i}: 1\n`)],
+    ['anchors with aliases', `a:\n${list(2_000, (i) => `- &a${i} 1\n`)}b:\n${list(2_000, (i) => `- *a${i}\n`)}`],
+  ])('thousands of %s are taken', (_, text) => {
+    expect(build({ userData: `#cloud-config\n${text}` }).userData).toContain('#cloud-config')
+  })
+
+  test.each([
+    ['aliases', `a: &x 1\nb: [${'*x,'.repeat(300_000)}]\n`],
+    ['keys', list(70_000, (i) => `k${i}: 1\n`)],
+    ['comments', '# c\n'.repeat(200_000)],
+    ['list entries', '- x\n'.repeat(200_000)],
+  ])('a megabyte of %s is refused', (_, text) => {
+    expect(refusal({ userData: `#cloud-config\n${text}` }).message).toContain('too many parts')
+  })
+
+  test.each([
+    ['brackets', `a: ${'['.repeat(9_000)}`],
+    ['lists', `a:\n${'- '.repeat(9_000)}x`],
+  ])('%s that are nested without end are refused', (_, text) => {
+    expect(refusal({ userData: `#cloud-config\n${text}` }).reason).toBe('CLOUD_INIT_INVALID')
+  })
+
+  test('aliases that stand for billions of values are not expanded', () => {
+    const levels = [...'bcdefghi'].map(
+      (key, i) => `${key}: &${key} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(', ')}]\n`,
+    )
+    const text = `#cloud-config\na: &a [x, x, x]\n${levels.join('')}`
+    expect(build({ userData: text }).userData.length).toBeLessThan(2 * text.length)
+  })
+
+  test('a long file in a document is one part, and a merge key may be repeated', () => {
+    const file = `write_files:\n- path: /a\n  content: |\n${'    line\n'.repeat(60_000)}`
+    expect(build({ userData: `#cloud-config\n${file}` }).userData.length).toBeGreaterThan(file.length)
+    const merged = '#cloud-config\na: &a {x: 1}\nb: &b {z: 2}\nc:\n  <<: *a\n  <<: *b\n'
+    expect(read(build({ userData: merged }).userData)).toMatchObject({ c: { x: 1, z: 2 } })
+  })
+})
+
 describe('meta-data', () => {
   test("the user's instance-id and keys are kept, what is missing is added", () => {
     expect(read(build({ metaData: '{"instance-id": "mine", "x": 1}' }).metaData)).toEqual({
