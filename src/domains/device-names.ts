@@ -1,4 +1,5 @@
-import type { CdromDefinition, DiskDefinition } from './definition.ts'
+import type { DiskBus } from '../core/model.ts'
+import type { CdromDefinition, DiskDefinition, DomainDefinition } from './definition.ts'
 
 /** `vda`, … `vdz`, `vdaa`: the name of the n-th device (from 0) with the given prefix, as the kernel and libvirt count. */
 export function deviceName(prefix: string, index: number): string {
@@ -9,10 +10,11 @@ export function deviceName(prefix: string, index: number): string {
   return prefix + letters
 }
 
-/** A device with its target name and, on SCSI and SATA, its place on the bus. */
+/** A device with its target name, its bus and, on SCSI and SATA, its place there. */
 export interface Placed<T> {
   readonly device: T
   readonly target: string
+  readonly bus: DiskBus
   readonly unit: number
 }
 
@@ -31,25 +33,35 @@ export const SATA_PORTS = 6
  * Names and places all disks and CD-ROMs of a VM. SCSI disks, SATA disks and CD-ROMs share the prefix `sd`: disks take the first names, and the n-th CD-ROM is
  * called after the number of all disks plus n, which is how the control plane names it too. No two devices ever get the same name.
  */
-export function nameDevices(disks: readonly DiskDefinition[], cdroms: readonly CdromDefinition[]): DeviceNames {
+export function nameDevices(definition: Pick<DomainDefinition, 'disks' | 'cdroms' | 'guestFamily'>): DeviceNames {
+  const { disks, cdroms } = definition
+  const seed = seedBus(definition)
   let virtio = 0
   let sd = 0
-  let scsiUnit = 0
-  let sataUnit = 0
+  const used = { virtio: 0, scsi: 0, sata: 0 } satisfies Record<DiskBus, number>
   const placedDisks = disks.map((device) => ({
     device,
     target: device.bus === 'virtio' ? deviceName('vd', virtio++) : deviceName('sd', sd++),
-    unit: device.bus === 'scsi' ? scsiUnit++ : device.bus === 'sata' ? sataUnit++ : 0,
+    bus: device.bus,
+    unit: used[device.bus]++,
   }))
-  const placedCdroms = cdroms.map((device, index) => ({
-    device,
-    target: deviceName('sd', disks.length + index),
-    unit: sataUnit++,
-  }))
+  const placedCdroms = cdroms.map((device, index) => {
+    // SATA is the one bus every guest boots an installer from.
+    const bus = device.role === 'seed' ? seed : 'sata'
+    return { device, target: deviceName('sd', disks.length + index), bus, unit: used[bus]++ }
+  })
   return {
     disks: placedDisks,
     cdroms: placedCdroms,
-    usesScsi: scsiUnit > 0,
-    sataControllers: Math.ceil(sataUnit / SATA_PORTS),
+    usesScsi: used.scsi > 0,
+    sataControllers: Math.ceil(used.sata / SATA_PORTS),
   }
+}
+
+/**
+ * Kernels made for clouds (Debian's `genericcloud` images) have no AHCI driver and would never find a seed on SATA; whatever boots from virtio has virtio-scsi as well.
+ * Windows brings no virtio drivers of its own, and a guest on SATA disks alone may have none.
+ */
+function seedBus({ disks, guestFamily }: Pick<DomainDefinition, 'disks' | 'guestFamily'>): 'scsi' | 'sata' {
+  return guestFamily !== 'windows' && disks.some(({ bus }) => bus !== 'sata') ? 'scsi' : 'sata'
 }

@@ -17,7 +17,7 @@ const BALLOON_PERIOD_S = 10
 
 /** `<devices>` of a domain. */
 export function devicesXml(definition: DomainDefinition): XmlNode {
-  const names = nameDevices(definition.disks, definition.cdroms)
+  const names = nameDevices(definition)
   const bootOrderOf = (id: string) => {
     const index = definition.bootOrder.indexOf(id)
     return index === -1 ? undefined : index + 1

@@ -7,7 +7,7 @@ const SERIAL_LENGTH = 20
 
 /** `<disk device='disk'>` with explicit formats and the whole backing chain, so that libvirt probes nothing. */
 export function diskXml(placed: Placed<DiskDefinition>, bootOrder: number | undefined): XmlNode {
-  const { device, target } = placed
+  const { device, target, bus } = placed
   const { iopsLimit, bytesPerSecondLimit } = device
   return el('disk', { type: device.type, device: 'disk' }, [
     el('driver', {
@@ -19,7 +19,7 @@ export function diskXml(placed: Placed<DiskDefinition>, bootOrder: number | unde
     }),
     source(device),
     backingStore(device.backing),
-    el('target', { dev: target, bus: device.bus }),
+    el('target', { dev: target, bus }),
     device.readonly && el('readonly'),
     (iopsLimit > 0 || bytesPerSecondLimit > 0) &&
       el('iotune', {}, [
@@ -28,21 +28,21 @@ export function diskXml(placed: Placed<DiskDefinition>, bootOrder: number | unde
       ]),
     el('serial', {}, device.id.slice(0, SERIAL_LENGTH)),
     bootOrder !== undefined && el('boot', { order: bootOrder }),
-    driveAddress(device.bus, placed.unit),
+    driveAddress(placed),
   ])
 }
 
-/** `<disk device='cdrom'>` on SATA: the one bus every guest boots an installer from. */
+/** `<disk device='cdrom'>`; which bus it is on is decided in device-names.ts. */
 export function cdromXml(placed: Placed<CdromDefinition>, bootOrder: number | undefined): XmlNode {
-  const { device, target } = placed
+  const { device, target, bus } = placed
   return el('disk', { type: 'file', device: 'cdrom' }, [
     el('driver', { name: 'qemu', type: 'raw' }),
     device.path !== '' && el('source', { file: device.path }),
     device.path !== '' && el('backingStore'),
-    el('target', { dev: target, bus: 'sata' }),
+    el('target', { dev: target, bus }),
     el('readonly'),
     bootOrder !== undefined && el('boot', { order: bootOrder }),
-    driveAddress('sata', placed.unit),
+    driveAddress(placed),
   ])
 }
 
@@ -61,14 +61,9 @@ function backingStore(chain: readonly DiskLayer[]): XmlNode {
   ])
 }
 
-function driveAddress(bus: DiskDefinition['bus'], unit: number): XmlNode | undefined {
+function driveAddress({ bus, unit }: Pick<Placed<unknown>, 'bus' | 'unit'>): XmlNode | undefined {
   if (bus === 'virtio') return undefined
-  const perController = bus === 'sata' ? SATA_PORTS : Number.POSITIVE_INFINITY
-  return el('address', {
-    type: 'drive',
-    controller: bus === 'sata' ? Math.floor(unit / perController) : 0,
-    bus: 0,
-    target: 0,
-    unit: bus === 'sata' ? unit % perController : unit,
-  })
+  const place =
+    bus === 'sata' ? { controller: Math.floor(unit / SATA_PORTS), unit: unit % SATA_PORTS } : { controller: 0, unit }
+  return el('address', { type: 'drive', controller: place.controller, bus: 0, target: 0, unit: place.unit })
 }

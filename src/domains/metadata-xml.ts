@@ -11,7 +11,7 @@ export const METADATA_NAMESPACE = 'https://limiquantix.io/xmlns/node/vm/1.0'
  */
 export function metadataXml(definition: DomainDefinition): XmlNode {
   const { metadata } = definition
-  const names = nameDevices(definition.disks, definition.cdroms)
+  const names = nameDevices(definition)
   return el('metadata', {}, [
     el('lqx:vm', { 'xmlns:lqx': METADATA_NAMESPACE, id: definition.vmId }, [
       el('lqx:created', { agent: metadata.agentVersion, at: metadata.createdAt }),

@@ -87,6 +87,7 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     await run('virt-xml-validate', [file, 'domain'])
     const facts = parseDomain(xml)
     expect(facts.cdroms).toMatchObject([{ id: 'cloud-init', role: 'seed', targetDev: 'sdc' }])
+    expect(xml).toMatch(/<target dev=.sdc. bus=.scsi./)
     expect(facts.paths).toContain(polite)
     expect(facts.disks[0]).toMatchObject({ poolId: POOL, owned: true })
     expect((await stat(facts.cdroms[0]?.path ?? '')).mode & 0o777).toBe(0o640)

@@ -137,6 +137,14 @@ export const definitionTable: readonly (readonly [string, DomainDefinition])[] =
     }),
   ],
   [
+    'a seed beside SATA disks only',
+    definition({ disks: [disk({ bus: 'sata' })], cdroms: [cdrom(), cdrom({ id: 'seed', role: 'seed' })] }),
+  ],
+  [
+    'a seed for Windows',
+    definition({ guestFamily: 'windows', cdroms: [cdrom(), cdrom({ id: 'seed', role: 'seed' })] }),
+  ],
+  [
     'hostile names',
     definition({
       name: `</name><x a="'&amp;]]>ü 日本 \u{1F600}`,
