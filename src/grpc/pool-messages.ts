@@ -31,8 +31,10 @@ export function fromInitPoolMessage(message: InitStoragePoolRequest__Output): Po
   const type = KINDS[message.type]
   if (type === undefined) {
     const given =
-      message.type === 0 ? 'is missing (STORAGE_POOL_TYPE_UNSPECIFIED)' : `${String(message.type)} is unknown`
-    throw new AgentError('POOL_TYPE_UNSUPPORTED', `type: the type of pool ${poolId} ${given}`)
+      message.type === 0
+        ? 'no type is given (STORAGE_POOL_TYPE_UNSPECIFIED)'
+        : `${String(message.type)} is no pool type`
+    throw new AgentError('POOL_TYPE_UNSUPPORTED', `type: ${given} for pool ${poolId}`)
   }
   const sub = type.member === undefined ? undefined : message.config?.[type.member]
   return { poolId, kind: type.kind, options: givenFields(sub ?? {}, `config.${type.member ?? ''}`) }

@@ -10,7 +10,7 @@ const LOOP_RESOLUTION_MS = 50
 
 /**
  * The metrics page as a function. Everything is read from the services at the scrape; a service that fails or takes longer than 5 s is counted in
- * `limiquantix_scrape_errors` and left out. Concurrent scrapes share one reading.
+ * `limiquantix_scrape_errors_total` and left out. Concurrent scrapes share one reading.
  */
 export function createMetrics(services: Services, stats: RequestStats | undefined): () => Promise<string> {
   const registry = new Registry()
@@ -108,7 +108,7 @@ function objectMetrics(registry: Registry, { vms, pools }: Services): () => Prom
   const setVms = vmMetrics(registry)
   const setPools = poolMetrics(registry)
   const errors = new Counter({
-    name: 'limiquantix_scrape_errors',
+    name: 'limiquantix_scrape_errors_total',
     help: 'Sources that could not be read at a scrape.',
     labelNames: ['source'],
     registers: [registry],

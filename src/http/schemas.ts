@@ -30,7 +30,7 @@ export const time = z.iso.datetime()
 /** A decimal number in a query string. */
 export const queryNumber = z
   .string()
-  .regex(/^\d{1,9}$/)
+  .regex(/^\d{1,9}$/, 'must be a decimal number of at most 9 digits')
   .optional()
 
 /** Milliseconds since the epoch as `time`. */

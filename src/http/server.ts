@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { chmod } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
@@ -161,7 +162,10 @@ function signalOf(reply: FastifyReply): AbortSignal {
 function refuseForeignOrigin(request: FastifyRequest): void {
   const { origin, host } = request.headers
   if (origin === undefined) return
-  if (!URL.canParse(origin) || new URL(origin).host !== host) {
+  const page = URL.parse(origin)
+  // A name proves nothing: whoever owns it may have pointed it at this host (DNS rebinding).
+  const isPlain = page !== null && (page.hostname === 'localhost' || isIP(page.hostname.replace(/^\[|\]$/g, '')) !== 0)
+  if (page?.host !== host || !isPlain) {
     throw new AgentError('ORIGIN_REFUSED', `requests of web pages from ${quote(origin)} are not served`)
   }
 }

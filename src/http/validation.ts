@@ -17,6 +17,7 @@ export const zodCompilers = {
 function compile({ schema, httpPart }: { readonly schema: z.ZodType; readonly httpPart?: string }) {
   return (data: unknown) => {
     const result = schema.safeParse(data)
-    return result.success ? { value: result.data } : { error: fromZodError(result.error, httpPart ?? 'request') }
+    const place = httpPart === 'querystring' ? 'query' : (httpPart ?? 'request')
+    return result.success ? { value: result.data } : { error: fromZodError(result.error, place) }
   }
 }

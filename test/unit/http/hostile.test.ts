@@ -122,6 +122,14 @@ describe('requests that are wrong get {error, message} and nothing else', () => 
   })
 })
 
+test('a page whose name was pointed at this host is refused', async () => {
+  const page = 'evil.example:8080'
+  const head = [`POST /api/v1/vms/${VM_ID}/start HTTP/1.1`, `Host: ${page}`, `Origin: http://${page}`]
+  const answer = await raw([...head, 'Content-Length: 0', 'Connection: close', '\r\n'].join('\r\n'))
+  expect(answer).toMatch(/^HTTP\/1.1 403 [^]*origin_refused/)
+  expect(rig.services.calls).toEqual([])
+})
+
 test('no CORS header is ever sent', async () => {
   const response = await fetch(`${rig.server.address}/api/v1/vms`, { method: 'OPTIONS' })
   expect(response.headers.get('access-control-allow-origin')).toBeNull()

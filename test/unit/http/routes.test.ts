@@ -355,7 +355,7 @@ describe('metrics', () => {
     const page = await own.fetch('GET', '/metrics')
     expect(page).toMatchObject({
       status: 200,
-      text: expect.stringContaining('limiquantix_scrape_errors{source="vms"} 1'),
+      text: expect.stringContaining('limiquantix_scrape_errors_total{source="vms"} 1'),
     })
     expect(page.text).toContain('limiquantix_pool_bytes{')
   })
