@@ -10,7 +10,7 @@ import { median, printTable, treeUsage, verdict } from './measure.ts'
 const exec = promisify(execFile)
 const ROUNDS = 3
 const SAMPLE_MS = 100
-const POLL_MS = 20
+const POLL_MS = 50
 
 export interface DownloadBench {
   /** An agent that allows private addresses; `directory` is below one of its allowed directories. */
