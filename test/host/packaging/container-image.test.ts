@@ -104,7 +104,9 @@ describe.skipIf(lacking)('Dockerfile', () => {
   })
 
   test('holds the tools that the agent calls, and neither npm nor sources', async () => {
-    expect(await inContainer('sh', '-c', 'command -v qemu-img genisoimage mount.nfs >/dev/null')).toMatchObject({ code: 0 })
+    expect(await inContainer('sh', '-c', 'command -v qemu-img genisoimage mount.nfs >/dev/null')).toMatchObject({
+      code: 0,
+    })
     expect((await inContainer('sh', '-c', 'command -v npm || ls /opt/limiquantix-node')).stdout).toBe('bin\ndist\n')
   })
 
