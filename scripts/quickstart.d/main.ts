@@ -8,9 +8,9 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { stringify } from 'yaml'
+import { NodeClient } from '../../test/control-plane/node-client.ts'
 import { startStandInControlPlane } from '../../test/control-plane/stand-in.ts'
 import { startAgent } from '../../test/support/agent-process.ts'
-import { connectNode } from '../../test/support/node-client.ts'
 import { Fatal, http, until } from './http.ts'
 import { StepReport } from './report.ts'
 
@@ -41,7 +41,7 @@ await mkdir(logDir, { recursive: true })
 const agentLog = path.join(logDir, 'agent.log')
 const controlPlane = await startStandInControlPlane({ heartbeatIntervalSecs: 5 })
 const agent = await startAgentStep()
-const node = await connectNode(agent.grpcAddress)
+const node = new NodeClient(agent.grpcAddress)
 try {
   await mainJob()
   process.stdout.write(`\n${report.table()}\n`)

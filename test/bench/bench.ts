@@ -8,9 +8,9 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { arch, cpus, release, totalmem } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
+import { NodeClient } from '../control-plane/node-client.ts'
 import { startStandInControlPlane } from '../control-plane/stand-in.ts'
 import { startAgent } from '../support/agent-process.ts'
-import { connectNode } from '../support/node-client.ts'
 import { until } from '../support/until.ts'
 import { benchCreateVm } from './create-vm.ts'
 import { benchDownload } from './download.ts'
@@ -53,7 +53,7 @@ try {
     directory: path.join(directory, 'agent'),
     config: { ...config, log: { level: 'info' } },
   })
-  const node = await connectNode(agent.grpcAddress)
+  const node = new NodeClient(agent.grpcAddress)
   try {
     await until(async () => (await node.call<{ healthy: boolean }>('HealthCheck', {})).healthy)
     await node.call('InitStoragePool', {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import type { NodeClient } from '../support/node-client.ts'
+import type { NodeClient } from '../control-plane/node-client.ts'
 import { median, printTable, verdict } from './measure.ts'
 
 const exec = promisify(execFile)

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
-import { connectNode } from '../support/node-client.ts'
+import { NodeClient } from '../control-plane/node-client.ts'
 import { percentile, printTable } from './measure.ts'
 
 interface Load {
@@ -45,7 +45,7 @@ export async function benchGrpc(agentAddress: string): Promise<void> {
 }
 
 async function load(address: string, method: string): Promise<Load> {
-  const client = await connectNode(address)
+  const client = new NodeClient(address)
   const latencies: number[] = []
   const end = performance.now() + SECONDS * 1000
   const caller = async () => {

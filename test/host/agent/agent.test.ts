@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest'
 import { run } from '../../../src/platform/exec.ts'
+import { NodeClient } from '../../control-plane/node-client.ts'
 import { startStandInControlPlane } from '../../control-plane/stand-in.ts'
 import { startAgent, type AgentProcess } from '../../support/agent-process.ts'
-import { connectNode, type NodeClient } from '../../support/node-client.ts'
 import { until } from '../../support/until.ts'
 
 const NO_LIBVIRT = { hypervisor: { libvirt_uri: 'qemu+unix:///system?socket=/nowhere/libvirt-sock' } }
@@ -32,8 +32,8 @@ async function start(config: object = NO_LIBVIRT): Promise<AgentProcess> {
   return agent
 }
 
-async function connect(agent: AgentProcess): Promise<NodeClient> {
-  const client = await connectNode(agent.grpcAddress)
+function connect(agent: AgentProcess): NodeClient {
+  const client = new NodeClient(agent.grpcAddress)
   open.push(() => client.close())
   return client
 }
@@ -46,10 +46,10 @@ const get = async (url: string): Promise<{ status: number; body: Record<string, 
 describe('the agent without libvirt', () => {
   it('serves, says that it is not healthy, and calls no VM missing', async () => {
     const agent = await start()
-    const node = await connect(agent)
+    const node = connect(agent)
     expect(await node.call('HealthCheck', {})).toMatchObject({ healthy: false, hypervisor: 'libvirt/QEMU' })
     const failed = await node.call('GetVMStatus', { vmId: randomUUID() }).catch((error: unknown) => error)
-    expect(failed).toMatchObject({ code: 14 })
+    expect(failed).toMatchObject({ status: 14 })
     expect(String(failed)).not.toMatch(/not found|NotFound|nodomain/i)
     expect((await get(`${agent.httpUrl}/readyz`)).status).toBe(200)
   })
@@ -87,11 +87,11 @@ describe('state that survives', () => {
     const poolPath = path.join(directory, 'pool')
     const first = await start()
     const init = { poolId, type: 'STORAGE_POOL_TYPE_LOCAL_DIR', config: { local: { path: poolPath } } }
-    await (await connect(first)).call('InitStoragePool', init)
+    await connect(first).call('InitStoragePool', init)
     first.kill('SIGKILL')
     await first.exited
     const second = await start()
-    const node = await connect(second)
+    const node = connect(second)
     const info = await node.call<{ mountPath: string; totalBytes: number }>('GetStoragePoolInfo', { poolId })
     expect(info.mountPath).toBe(poolPath)
     await node.call('InitStoragePool', init)
@@ -105,7 +105,7 @@ describe('state that survives', () => {
     const poolId = randomUUID()
     const poolPath = path.join(directory, 'pool')
     const first = await start()
-    const node = await connect(first)
+    const node = connect(first)
     await node.call('InitStoragePool', {
       poolId,
       type: 'STORAGE_POOL_TYPE_LOCAL_DIR',
@@ -156,7 +156,7 @@ describe('state that survives', () => {
       type: 'STORAGE_POOL_TYPE_LOCAL_DIR',
       config: { local: { path: path.join(directory, 'pool') } },
     }
-    await (await connect(first)).call('InitStoragePool', init)
+    await connect(first).call('InitStoragePool', init)
     const withPool = (body: unknown) => JSON.stringify(body).includes(poolId)
     const before = await controlPlane.waitForHeartbeatThat(withPool, AbortSignal.timeout(20_000))
     await first.stop()
@@ -185,21 +185,21 @@ describe('the agent and libvirtd', () => {
     )
     open.push(() => hung.close())
     const agent = await start({ hypervisor: { libvirt_uri: `qemu+unix:///system?socket=${socket}` } })
-    const node = await connect(agent)
+    const node = connect(agent)
     await accepted
     expect(await node.call('HealthCheck', {}, 2_000)).toMatchObject({ healthy: false })
-    await expect(node.call('ListVMs', {}, 5_000)).rejects.toMatchObject({ code: 14 })
+    await expect(node.call('ListVMs', {}, 5_000)).rejects.toMatchObject({ status: 14 })
   })
 
   it.skipIf(libvirtDir === undefined)('says that a VM is missing only in the word of libvirt', async () => {
     const agent = await start({
       hypervisor: { libvirt_uri: `qemu+unix:///system?socket=${libvirtDir}/run/libvirt-sock` },
     })
-    const node = await connect(agent)
+    const node = connect(agent)
     await until(async () => (await node.call<{ healthy: boolean }>('HealthCheck', {})).healthy)
     expect(await node.call('ListVMs', {})).toHaveProperty('vms')
     const missing = await node.call('GetVMStatus', { vmId: randomUUID() }).catch((error: unknown) => error)
-    expect(String(missing)).toMatch(/5 NOT_FOUND: VM not found: /)
+    expect(String(missing)).toMatch(/code = NotFound desc = VM not found: /)
   })
 })
 
