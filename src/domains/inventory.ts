@@ -1,39 +1,22 @@
 import type { Logger } from '../core/context.ts'
-import { AgentError, errorText } from '../core/errors.ts'
+import { AgentError, errorText, isAgentError } from '../core/errors.ts'
 import { abortable } from '../core/keyed-lock.ts'
-import type { NodeEvent, NodeEventType, PowerState, VmInfo, VmUsage } from '../core/model.ts'
+import type { NodeEvent, NodeEventType, VmInfo, VmUsage } from '../core/model.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
-import { VIR_ERR } from '../libvirt/constants.ts'
-import { isLibvirtError } from '../libvirt/errors.ts'
 import { uuidText } from '../libvirt/uuid.ts'
-import { parseDomain, type DomainFacts } from './domain-info.ts'
+import { unreadableFacts, vmInfo, type DomainEntry } from './domain-entry.ts'
+import { readDomain, type DomainReading } from './domain-reader.ts'
 import { EventStream } from './event-stream.ts'
-import { domainRef, isOff, powerState } from './libvirt-domain.ts'
-import { vmError, vmNotFound } from './libvirt-errors.ts'
+import { isOff } from './libvirt-domain.ts'
+import { vmNotFound } from './libvirt-errors.ts'
 import { eventOfChange, lifecycleMeaning } from './lifecycle-events.ts'
+import { RefreshQueue, type RefreshRun } from './refresh-queue.ts'
 import { UsageReader } from './usage.ts'
-
-/** What is known of one domain. */
-export interface DomainEntry {
-  readonly facts: DomainFacts
-  readonly state: PowerState
-  /** State as events have told it; it may lag behind `state`, which is also read. */
-  readonly toldState: PowerState
-  readonly startedAt: number | undefined
-  readonly observedAt: number
-}
 
 const READ_TIMEOUT_MS = 15_000
 const RELIST_MS = 60_000
 
 type Listener = (vmId: string) => void
-
-interface Refresh {
-  again: boolean
-  /** After a gap without events: tell the changes that are found. */
-  tellChanges: boolean
-  done: Promise<void>
-}
 
 /**
  * All domains of the host in memory, kept true by libvirt's events: listed at every (re)connect, after that by events, and once a minute to be sure. While there is
@@ -46,8 +29,7 @@ export class DomainInventory {
   readonly #usage: UsageReader
   #entries = new Map<string, DomainEntry>()
   readonly #listeners = new Set<Listener>()
-  /** Refreshes under way; a second wish for the same domain meanwhile is kept as one more run. */
-  readonly #refreshing = new Map<string, Refresh>()
+  readonly #refreshes = new RefreshQueue((vmId, run) => this.#readOne(vmId, run))
   #listed = false
   #everListed = false
   #nextEventId = 1
@@ -140,27 +122,8 @@ export class DomainInventory {
   }
 
   /** Reads one domain anew. Errors: LIBVIRT_*. */
-  async refresh(vmId: string, tellChanges = false): Promise<void> {
-    const running = this.#refreshing.get(vmId)
-    if (running !== undefined) {
-      running.again = true
-      running.tellChanges ||= tellChanges
-      await running.done
-      return
-    }
-    const job: Refresh = { again: false, tellChanges, done: Promise.resolve() }
-    this.#refreshing.set(vmId, job)
-    job.done = (async () => {
-      try {
-        do {
-          job.again = false
-          await this.#readOne(vmId, job)
-        } while (job.again)
-      } finally {
-        this.#refreshing.delete(vmId)
-      }
-    })()
-    await job.done
+  async refresh(vmId: string): Promise<void> {
+    await this.#refreshes.refresh(vmId)
   }
 
   /** Reads a domain after a change was made to it, as far as possible; never throws. */
@@ -199,42 +162,56 @@ export class DomainInventory {
       { need_results: 1, flags: 0 },
       { timeoutMs: READ_TIMEOUT_MS, signal },
     )
-    const present = new Set(domains.map((dom) => uuidText(dom.uuid)))
-    for (const vmId of this.#entries.keys()) if (!present.has(vmId)) this.#drop(vmId)
-    await Promise.all([...present].map((vmId) => abortable(this.refresh(vmId, tellChanges), signal)))
+    const names = new Map(domains.map((dom) => [uuidText(dom.uuid), dom.name]))
+    // One that is not in the list may be newer than the list: only libvirt's own word takes it away.
+    const known = [...this.#entries.keys()].filter((vmId) => !names.has(vmId)).map((vmId) => [vmId, undefined] as const)
+    await Promise.all([...names, ...known].map(([vmId, name]) => this.#refreshListed(vmId, name, signal, tellChanges)))
     this.#listed = true
     this.#everListed = true
   }
 
-  async #readOne(vmId: string, job: Refresh): Promise<void> {
-    const dom = domainRef(vmId)
+  // A domain that cannot be read must not hide all others.
+  async #refreshListed(
+    vmId: string,
+    name: string | undefined,
+    signal: AbortSignal,
+    tellChanges: boolean,
+  ): Promise<void> {
     try {
-      const { state, reason } = await this.#client.call(
-        'remote:DOMAIN_GET_STATE',
-        { dom, flags: 0 },
-        { timeoutMs: READ_TIMEOUT_MS },
-      )
-      const { xml } = await this.#client.call(
-        'remote:DOMAIN_GET_XML_DESC',
-        { dom, flags: 0 },
-        { timeoutMs: READ_TIMEOUT_MS },
-      )
-      // An event came meanwhile: what was read may be older than it.
-      if (!job.again) this.#put(vmId, parseDomain(xml), powerState(state, reason), job.tellChanges)
+      await abortable(this.#refreshes.refresh(vmId, tellChanges), signal)
     } catch (error) {
-      if (!isLibvirtError(error, VIR_ERR.NO_DOMAIN)) throw vmError(error, vmId)
-      this.#drop(vmId)
+      signal.throwIfAborted()
+      if (isAgentError(error, 'LIBVIRT_UNAVAILABLE', 'LIBVIRT_OUTCOME_UNKNOWN')) throw error
+      this.#log.warn({ vm: vmId, name, err: errorText(error) }, 'a domain cannot be read; its state is unknown')
+      const before = this.#entries.get(vmId)
+      // Events have kept the state true, unless there were none.
+      const state = tellChanges ? 'UNKNOWN' : (before?.state ?? 'UNKNOWN')
+      this.#put(vmId, { facts: undefined, name: name ?? before?.facts.name ?? '', state }, false)
     }
   }
 
-  #put(vmId: string, facts: DomainFacts, state: PowerState, tellChange: boolean): void {
+  async #readOne(vmId: string, run: RefreshRun): Promise<void> {
+    const reading = await readDomain(this.#client, vmId, this.#log)
+    if (reading === undefined) this.#drop(vmId)
+    // An event came meanwhile: what was read may be older than it.
+    else if (!run.again) this.#put(vmId, reading, run.tellChanges)
+  }
+
+  #put(vmId: string, { facts, name, state }: DomainReading, tellChange: boolean): void {
     const before = this.#entries.get(vmId)
     const startedAt = isOff(state) ? undefined : before?.startedAt
-    const toldState = before === undefined || tellChange ? state : before.toldState
-    this.#entries.set(vmId, { facts, state, toldState, startedAt, observedAt: Date.now() })
+    const told = before?.toldState ?? 'UNKNOWN'
+    this.#entries.set(vmId, {
+      facts: facts ?? before?.facts ?? unreadableFacts(vmId, name),
+      readable: facts !== undefined,
+      state,
+      toldState: told === 'UNKNOWN' || tellChange ? state : told,
+      startedAt,
+      observedAt: Date.now(),
+    })
     // With events on their way, telling it here as well would tell it twice.
-    const type = before === undefined || !tellChange ? undefined : eventOfChange(before.toldState, state)
-    if (type !== undefined) this.#publish(type, vmId, facts.name, 'seen when the state was read again')
+    const type = tellChange ? eventOfChange(told, state) : undefined
+    if (type !== undefined) this.#publish(type, vmId, name, 'seen when the state was read again')
     this.#changed(vmId)
   }
 
@@ -242,7 +219,8 @@ export class DomainInventory {
     const before = this.#entries.get(vmId)
     if (before === undefined) return
     this.#entries.delete(vmId)
-    if (!isOff(before.toldState)) this.#publish('VM_STOPPED', vmId, before.facts.name, 'removed from libvirt')
+    if (before.toldState !== 'UNKNOWN' && !isOff(before.toldState))
+      this.#publish('VM_STOPPED', vmId, before.facts.name, 'removed from libvirt')
     this.#changed(vmId)
   }
 
@@ -294,22 +272,5 @@ export class DomainInventory {
 
   #changed(vmId: string): void {
     for (const listener of [...this.#listeners]) listener(vmId)
-  }
-}
-
-function vmInfo(entry: DomainEntry, usage: VmUsage | undefined): VmInfo {
-  const { facts, state, startedAt, observedAt } = entry
-  return {
-    vmId: facts.vmId,
-    name: facts.name,
-    state,
-    managed: facts.managed,
-    cpuCount: facts.cpuCount,
-    memoryBytes: facts.memoryBytes,
-    labels: facts.labels,
-    disks: facts.disks.map(({ poolId: _pool, volume: _volume, owned: _owned, ...disk }) => disk),
-    ...(usage === undefined || isOff(state) ? {} : { usage }),
-    ...(startedAt === undefined ? {} : { startedAt }),
-    observedAt,
   }
 }

@@ -52,7 +52,7 @@ export function lifecycleMeaning(event: number, detail: number): LifecycleMeanin
 
 /** The event that leads from one state to another, for changes that happened while nobody listened. */
 export function eventOfChange(before: PowerState, after: PowerState): NodeEventType | undefined {
-  if (before === after) return undefined
+  if (before === after || before === 'UNKNOWN') return undefined
   if (after === 'RUNNING') return before === 'PAUSED' || before === 'SUSPENDED' ? 'VM_RESUMED' : 'VM_STARTED'
   if (after === 'PAUSED' || after === 'SUSPENDED') return before === 'RUNNING' ? 'VM_PAUSED' : 'VM_STARTED'
   if (after === 'CRASHED') return 'VM_CRASHED'

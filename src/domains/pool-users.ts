@@ -6,12 +6,11 @@ import type { DomainInventory } from './inventory.ts'
 export function domainPoolUsers(inventory: DomainInventory): PoolUserSource {
   return async (pool) => {
     const root = pool.backend.mountPath
-    return inventory
-      .entries()
-      .flatMap(({ facts }) =>
-        facts.paths
-          .filter((path) => root !== '' && isInside(root, path))
-          .map((path) => ({ name: `VM ${facts.name} (${facts.vmId})`, path })),
-      )
+    return inventory.entries().flatMap(({ facts, readable }) => {
+      const vm = `VM ${facts.name} (${facts.vmId})`
+      // Who cannot be asked counts as a user.
+      if (!readable) return [{ name: `${vm}, whose definition cannot be read` }]
+      return facts.paths.filter((path) => root !== '' && isInside(root, path)).map((path) => ({ name: vm, path }))
+    })
   }
 }
