@@ -80,6 +80,11 @@ export const REASONS = {
     'A file of the state directory cannot be read back.',
     'The file is kept aside with the suffix .corrupt; restore it or let the agent discover the object again.',
   ),
+  STATE_NOT_WRITABLE: reason(
+    'UNAVAILABLE',
+    'The agent cannot write down its state, for example because the disk of the state directory is full; nothing was begun that it could not remember.',
+    'Free space below paths.state_dir or repair its file system, then retry.',
+  ),
   STATE_DIR_BUSY: reason(
     'FAILED_PRECONDITION',
     'Another agent uses the same state directory.',

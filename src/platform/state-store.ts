@@ -1,11 +1,11 @@
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { Logger } from '../core/context.ts'
-import { errorText } from '../core/errors.ts'
+import { AgentError, errorText } from '../core/errors.ts'
 import { KeyedLock } from '../core/keyed-lock.ts'
 import { readTextIfPresent, syncDirectory, TEMP_SUFFIX, writeFileAtomic } from './files.ts'
 
-/** Durable objects of one kind, by key. Every write is on disk when the promise resolves. */
+/** Durable objects of one kind, by key. Every write is on disk when the promise resolves; one that cannot be made is STATE_NOT_WRITABLE. */
 export interface StateCollection<T> {
   get(key: string): Promise<T | undefined>
   put(key: string, value: T): Promise<void>
@@ -29,7 +29,21 @@ function openCollection<T>(directory: string, log: Logger): StateCollection<T> {
   const never = new AbortController().signal
   const fileOf = (key: string) => path.join(directory, `${encodeURIComponent(key)}.json`)
   let ready: Promise<void> | undefined
-  const prepare = () => (ready ??= prepareDirectory(directory))
+  const prepare = () =>
+    (ready ??= prepareDirectory(directory).catch((error: unknown) => {
+      ready = undefined
+      throw error
+    }))
+  const write = async (key: string, change: (file: string) => Promise<void>) => {
+    try {
+      await prepare()
+      await locks.run(key, never, () => change(fileOf(key)))
+    } catch (error) {
+      throw new AgentError('STATE_NOT_WRITABLE', `the state of ${key} cannot be written: ${errorText(error)}`, {
+        cause: error,
+      })
+    }
+  }
   const read = async (file: string): Promise<T | undefined> => {
     const text = await readTextIfPresent(file)
     if (text === undefined) return undefined
@@ -46,17 +60,12 @@ function openCollection<T>(directory: string, log: Logger): StateCollection<T> {
       await prepare()
       return read(fileOf(key))
     },
-    async put(key, value) {
-      await prepare()
-      await locks.run(key, never, () => writeFileAtomic(fileOf(key), `${JSON.stringify(value)}\n`))
-    },
-    async delete(key) {
-      await prepare()
-      await locks.run(key, never, async () => {
-        await rm(fileOf(key), { force: true })
+    put: (key, value) => write(key, (file) => writeFileAtomic(file, `${JSON.stringify(value)}\n`)),
+    delete: (key) =>
+      write(key, async (file) => {
+        await rm(file, { force: true })
         await syncDirectory(directory)
-      })
-    },
+      }),
     async entries() {
       await prepare()
       const names = (await readdir(directory)).filter((name) => name.endsWith('.json')).sort()

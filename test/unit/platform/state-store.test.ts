@@ -54,4 +54,13 @@ describe('StateStore', () => {
     await Promise.all(Array.from({ length: 50 }, (_, n) => things.put('a', { n })))
     expect(await things.get('a')).toEqual({ n: 49 })
   })
+
+  it('says that it cannot write, and writes again as soon as it can', async () => {
+    const things = open()
+    await writeFile(path.join(dir, 'things'), 'a file where the directory belongs')
+    await expect(things.put('a', { n: 1 })).rejects.toMatchObject({ reason: 'STATE_NOT_WRITABLE' })
+    await rm(path.join(dir, 'things'))
+    await things.put('a', { n: 2 })
+    expect(await things.get('a')).toEqual({ n: 2 })
+  })
 })
