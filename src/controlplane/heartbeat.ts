@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { MIB } from '../core/bytes.ts'
 import { AgentError } from '../core/errors.ts'
 import type { HostLoad, PoolHealth, PoolInfo } from '../core/model.ts'
+import { toUnsigned } from '../core/wire-number.ts'
 import { neutralise } from '../core/wire-text.ts'
 import type { ConnectCallOptions, ConnectClient } from '../platform/connect-client.ts'
 
@@ -12,7 +13,7 @@ export interface HeartbeatSource {
   runningVmCount(): number
 }
 
-/** UpdateHeartbeat's request (contract.md 3.5). */
+/** UpdateHeartbeat's request. */
 export interface HeartbeatRequest {
   readonly nodeId: string
   readonly cpuUsagePercent: number
@@ -75,7 +76,7 @@ export function heartbeatRequest(nodeId: string, source: HeartbeatSource): Heart
     cpuUsagePercent: round(load.cpuUsagePercent),
     memoryUsedMib: Math.floor(load.memoryUsedBytes / MIB),
     memoryTotalMib: Math.floor(load.memoryTotalBytes / MIB),
-    runningVmCount: whole(source.runningVmCount()),
+    runningVmCount: toUnsigned(source.runningVmCount()),
     load1m: round(load.load1),
     load5m: round(load.load5),
     load15m: round(load.load15),
@@ -83,15 +84,16 @@ export function heartbeatRequest(nodeId: string, source: HeartbeatSource): Heart
   }
 }
 
+// An unsigned integer that is negative or fractional would cost the whole heartbeat.
 function poolReport({ config, mountPath, observation }: PoolInfo): PoolReport {
   return {
     poolId: config.poolId,
     health: HEALTH_NUMBERS[observation.health],
-    totalBytes: whole(observation.totalBytes),
-    usedBytes: whole(observation.usedBytes),
-    availableBytes: whole(observation.availableBytes),
+    totalBytes: toUnsigned(observation.totalBytes),
+    usedBytes: toUnsigned(observation.usedBytes),
+    availableBytes: toUnsigned(observation.availableBytes),
     mountPath,
-    volumeCount: whole(observation.volumeCount),
+    volumeCount: toUnsigned(observation.volumeCount),
     errorMessage: observation.health === 'HEALTHY' ? '' : neutralise(observation.message || observation.reason),
   }
 }
@@ -116,9 +118,4 @@ export async function sendHeartbeat(
 
 function round(value: number): number {
   return Number.isFinite(value) ? Math.round(value * 100) / 100 : 0
-}
-
-// An unsigned integer on the wire: one negative or fractional number would cost the whole heartbeat.
-function whole(value: number): number {
-  return Number.isFinite(value) ? Math.max(0, Math.round(value)) : 0
 }

@@ -19,7 +19,7 @@ export function encodeStatusDetails(
 }
 
 /** `domain` of every ErrorInfo of this agent. */
-export const ERROR_DOMAIN = 'node.limiquantix'
+const ERROR_DOMAIN = 'node.limiquantix'
 
 function text(field: number, value: string): Buffer {
   return bytes(field, Buffer.from(value))

@@ -8,7 +8,8 @@ import type { StoragePoolFileEntry } from './gen/limiquantix/node/v1/StoragePool
 import { StoragePoolHealth } from './gen/limiquantix/node/v1/StoragePoolHealth.ts'
 import type { StoragePoolInfoResponse } from './gen/limiquantix/node/v1/StoragePoolInfoResponse.ts'
 import { StoragePoolType } from './gen/limiquantix/node/v1/StoragePoolType.ts'
-import { toTimestamp, toUnsigned } from './wire-values.ts'
+import { toUnsigned } from '../core/wire-number.ts'
+import { toTimestamp } from './wire-values.ts'
 
 type ConfigMember = 'local' | 'nfs' | 'ceph' | 'iscsi'
 
@@ -87,7 +88,7 @@ export function toPoolMessage(pool: PoolInfo): StoragePoolInfoResponse {
 }
 
 /** Receivers with the usual limits refuse a message above 4 MiB; the rest is room for framing. */
-export const MAX_LISTING_BYTES = 4 * 1024 * 1024 - 1024
+const MAX_LISTING_BYTES = 4 * 1024 * 1024 - 1024
 // Tags, lengths and numbers of an entry never take more than this.
 const ENTRY_OVERHEAD_BYTES = 48
 

@@ -25,8 +25,8 @@ export const GRPC_STATUS: Readonly<Record<ErrorCode, status>> = {
 }
 
 /** Trailers of every failed call: the stable reason of docs/errors.md, and the id under which the agent's log has the call. */
-export const REASON_TRAILER = 'limiquantix-reason'
-export const REQUEST_ID_TRAILER = 'limiquantix-request-id'
+const REASON_TRAILER = 'limiquantix-reason'
+const REQUEST_ID_TRAILER = 'limiquantix-request-id'
 
 // Status texts travel in HTTP/2 headers, for which common servers and proxies admit 8 KiB in all.
 const MAX_TEXT = 2_000

@@ -6,7 +6,8 @@ import type { CreateVMOnNodeRequest__Output } from './gen/limiquantix/node/v1/Cr
 import type { DiskSpec__Output } from './gen/limiquantix/node/v1/DiskSpec.ts'
 import { PowerState } from './gen/limiquantix/node/v1/PowerState.ts'
 import type { VMStatusResponse } from './gen/limiquantix/node/v1/VMStatusResponse.ts'
-import { toTimestamp, toUnsigned } from './wire-values.ts'
+import { toUnsigned } from '../core/wire-number.ts'
+import { toTimestamp } from './wire-values.ts'
 
 const FIRMWARE: Readonly<Record<number, Firmware>> = { 0: 'bios', 1: 'uefi' }
 const BOOT_DEVICE: Readonly<Record<number, BootDevice>> = { 0: 'disk', 1: 'cdrom', 2: 'network' }

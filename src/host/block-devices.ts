@@ -68,7 +68,7 @@ export async function isLocalBlockDevice(sys: string, name: string): Promise<boo
 }
 
 /** Tells from the path of a device in sysfs that a network, or another file, is between the host and the medium. */
-export function isRemotePath(target: string): boolean {
+function isRemotePath(target: string): boolean {
   return /\/session\d+\/|\/rport-|\/nvme-fabrics\//.test(target) || /\/block\/(rbd|nbd|drbd|loop)\d/.test(target)
 }
 

@@ -37,8 +37,3 @@ export const queryNumber = z
 export function toTime(ms: number): string {
   return new Date(ms).toISOString()
 }
-
-/** A measured number as an unsigned integer field: whole, not negative, 0 for what is not a number. */
-export function toUnsigned(value: number): number {
-  return value > 0 ? Math.min(Math.trunc(value), Number.MAX_SAFE_INTEGER) : 0
-}

@@ -49,14 +49,6 @@ export async function readTextIfPresent(file: string): Promise<string | undefine
   }
 }
 
-/**
- * `relative` (from a request) as an absolute path below `root`, by text alone: no `..`, no empty or NUL-bearing component, no absolute path.
- * Symbolic links are a matter for the worker that opens the path. Throws INVALID_PATH.
- */
-export function joinInside(root: string, relative: string): string {
-  return path.join(root, ...splitRelative(relative))
-}
-
 /** The components of a relative path from a request; `""` and `"."` are the root itself. Throws INVALID_PATH. */
 export function splitRelative(relative: string): string[] {
   const trimmed = relative.replace(/\/+$/, '')

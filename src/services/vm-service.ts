@@ -1,6 +1,6 @@
 import { silentLogger } from '../core/context.ts'
-import { AgentError, isAgentError } from '../core/errors.ts'
-import { isUuid, quote } from '../core/ids.ts'
+import { isAgentError } from '../core/errors.ts'
+import { parseUuid } from '../core/ids.ts'
 import type { VmCreator } from '../domains/create.ts'
 import type { VmDeleter } from '../domains/delete.ts'
 import { GuestAgent } from '../domains/guest-agent.ts'
@@ -22,7 +22,7 @@ export interface VmServiceParts {
 export function createVmService({ inventory, power, creator, deleter, libvirt }: VmServiceParts): VmService {
   // libvirt's answer to a call may overtake its event: who asks right after a change has to see it.
   const change = async <T>(vmId: string, work: (vmId: string) => Promise<T>): Promise<T> => {
-    const id = checkId(vmId)
+    const id = parseUuid(vmId, 'vm_id')
     try {
       return await work(id)
     } finally {
@@ -38,12 +38,12 @@ export function createVmService({ inventory, power, creator, deleter, libvirt }:
     pause: (vmId, signal) => change(vmId, (id) => power.pause(id, signal)),
     resume: (vmId, signal) => change(vmId, (id) => power.resume(id, signal)),
     delete: (vmId, signal) => change(vmId, (id) => deleter.delete(id, signal)),
-    status: async (vmId, signal) => inventory.get(checkId(vmId), signal),
+    status: async (vmId, signal) => inventory.get(parseUuid(vmId, 'vm_id'), signal),
     list: (signal) => inventory.list(signal),
     events: (signal) => inventory.events(signal),
     guestPing: async (vmId, signal) => {
       try {
-        await new GuestAgent(libvirt, checkId(vmId)).ping({ signal, log: silentLogger })
+        await new GuestAgent(libvirt, parseUuid(vmId, 'vm_id')).ping({ signal, log: silentLogger })
         return { available: true }
       } catch (error) {
         if (!isAgentError(error, 'GUEST_AGENT_UNAVAILABLE', 'GUEST_AGENT_REFUSED')) throw error
@@ -51,11 +51,6 @@ export function createVmService({ inventory, power, creator, deleter, libvirt }:
       }
     },
     guestExec: async (vmId, { command, args, timeoutMs }, signal) =>
-      new GuestAgent(libvirt, checkId(vmId)).exec(command, args, timeoutMs, { signal, log: silentLogger }),
+      new GuestAgent(libvirt, parseUuid(vmId, 'vm_id')).exec(command, args, timeoutMs, { signal, log: silentLogger }),
   }
-}
-
-function checkId(vmId: string): string {
-  if (!isUuid(vmId)) throw new AgentError('INVALID_REQUEST', `vm_id: ${quote(vmId)} is not a UUID`)
-  return vmId.toLowerCase()
 }

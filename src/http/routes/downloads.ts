@@ -5,7 +5,8 @@ import { neutralise } from '../../core/wire-text.ts'
 import type { ImageService } from '../../services/contracts.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
 import { noContent, ok, route, type Route } from '../route.ts'
-import { optionalText, time, toTime, toUnsigned, unsigned } from '../schemas.ts'
+import { toUnsigned } from '../../core/wire-number.ts'
+import { optionalText, time, toTime, unsigned } from '../schemas.ts'
 
 const downloadRequest = z.object({
   catalogId: optionalText,

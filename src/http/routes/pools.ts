@@ -5,7 +5,8 @@ import type { PoolConfig, PoolFile, PoolInfo, PoolKind } from '../../core/model.
 import type { PoolService } from '../../services/contracts.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
 import { noContent, ok, route, type Route } from '../route.ts'
-import { optionalText, queryNumber, time, toTime, toUnsigned, unsigned } from '../schemas.ts'
+import { toUnsigned } from '../../core/wire-number.ts'
+import { optionalText, queryNumber, time, toTime, unsigned } from '../schemas.ts'
 
 const POOL_KINDS = ['LOCAL_DIR', 'LOCAL_LVM', 'NFS', 'CEPH_RBD', 'CEPH_FS', 'ISCSI'] as const satisfies PoolKind[]
 
