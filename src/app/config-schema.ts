@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { isId } from '../core/ids.ts'
 
 /**
- * The configuration file. Keys of existing node.yaml files (contract.md 4.4) keep their names and meaning; ours are added. Strict: an unknown key is an error.
+ * The configuration file. Keys of existing node.yaml files keep their names and meaning; ours are added. Strict: an unknown key is an error.
  * Every description ends up in docs/configuration.md.
  */
 

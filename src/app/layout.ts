@@ -13,7 +13,7 @@ export interface StateLayout {
   readonly vms: string
   /** Local pools that name no path: `<localPools>/<poolId>`. */
   readonly localPools: string
-  /** Where an earlier agent put local pools (contract.md 4.1). */
+  /** Where an earlier agent put local pools. */
   readonly formerLocalPools: readonly string[]
   /** Images that belong to no pool. */
   readonly cloudImages: string

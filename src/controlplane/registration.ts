@@ -6,7 +6,7 @@ import type { NicDetails } from '../host/nics.ts'
 import type { ConnectClient } from '../platform/connect-client.ts'
 import type { StateStore } from '../platform/state-store.ts'
 
-/** RegisterNode's request (contract.md 3.2). Keys of the contract that no control plane reads (taints, agentEndpoint, usage) are left out. */
+/** RegisterNode's request. Keys of the contract that no control plane reads (taints, agentEndpoint, usage) are left out. */
 export interface RegisterNodeRequest {
   readonly hostname: string
   readonly managementIp: string

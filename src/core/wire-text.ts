@@ -1,7 +1,7 @@
 import type { AgentError } from './errors.ts'
 
 /**
- * Control planes act on substrings of our error text (contract.md 1.5): these words may only stand where they are meant.
+ * Control planes act on substrings of our error text: these words may only stand where they are meant.
  * Words of tools and kernels ("File exists") reach us through causes, so they are replaced at the border, not trusted.
  */
 const TRIGGER_WORDS: readonly (readonly [RegExp, string])[] = [

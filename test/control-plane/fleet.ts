@@ -44,7 +44,7 @@ const SHARED: ReadonlySet<FleetPoolKind> = new Set(['NFS', 'CEPH_RBD', 'CEPH_CEP
 /** A node without a heartbeat for this long is DISCONNECTED. */
 export const DISCONNECTED_AFTER_MS = 90_000
 
-/** The control plane's memory: nodes, pools, VMs and images, with its own rules (contract.md 3.2 to 3.5) and nothing on disk. */
+/** The control plane's memory: nodes, pools, VMs and images, with its own rules and nothing on disk. */
 export class Fleet {
   readonly nodes = new Map<string, FleetNode>()
   readonly pools = new Map<string, FleetPool>()

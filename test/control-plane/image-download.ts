@@ -38,7 +38,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 const POLL_PERIOD_MS = 2_000
 
 /**
- * DownloadImage (contract.md 2.1): the POST must answer exactly 200, anything else is an ERROR image at once; then polls without end until `completed` or
+ * DownloadImage: the POST must answer exactly 200, anything else is an ERROR image at once; then polls without end until `completed` or
  * `failed`. A poll that fails, is a 404, or has a fraction where an integer belongs is ignored.
  */
 export async function downloadImage(

@@ -17,7 +17,7 @@ const WIRE_TYPES: Readonly<Record<FleetPoolKind, string>> = {
   LOCAL_LVM: 'STORAGE_POOL_TYPE_UNSPECIFIED',
 }
 
-/** The control plane's connections to its nodes: one lock for all of them, health check before reuse, pools pushed to every new one (contract.md 1.5). */
+/** The control plane's connections to its nodes: one lock for all of them, health check before reuse, pools pushed to every new one. */
 export class NodeConnections {
   readonly #fleet: Fleet
   readonly #port: number

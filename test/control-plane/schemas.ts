@@ -6,7 +6,7 @@ const uint64 = z.union([z.number().int().min(0).max(Number.MAX_SAFE_INTEGER), z.
 const text = z.string()
 const labels = z.record(z.string(), z.string())
 
-/** RegisterNode, contract.md 3.2. */
+/** RegisterNode. */
 export const registerNode = z.strictObject({
   hostname: text.min(1),
   managementIp: z.union([z.ipv4(), z.ipv6()]),
@@ -40,7 +40,7 @@ export const registerNode = z.strictObject({
   ),
 })
 
-/** StoragePoolStatusReport, contract.md 3.5. */
+/** StoragePoolStatusReport. */
 export const poolReport = z.strictObject({
   poolId: text.min(1),
   health: z.literal([0, 1, 2, 3, 4]),
@@ -53,7 +53,7 @@ export const poolReport = z.strictObject({
   lastMountUnix: uint64.optional(),
 })
 
-/** UpdateHeartbeat, contract.md 3.5. */
+/** UpdateHeartbeat. */
 export const updateHeartbeat = z.strictObject({
   nodeId: text.min(1),
   cpuUsagePercent: z.number().min(0).max(100),
@@ -72,7 +72,7 @@ export const updateHeartbeat = z.strictObject({
     .optional(),
 })
 
-/** SyncNodeVMs, contract.md 3.3. */
+/** SyncNodeVMs. */
 export const syncNodeVms = z.strictObject({
   nodeId: text.min(1),
   vms: z.array(
@@ -87,7 +87,7 @@ export const syncNodeVms = z.strictObject({
   ),
 })
 
-/** ScanLocalImages, contract.md 3.4. */
+/** ScanLocalImages. */
 export const scanLocalImages = z.strictObject({
   nodeId: text.min(1),
   images: z.array(

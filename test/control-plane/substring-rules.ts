@@ -1,4 +1,4 @@
-// What control planes read into the text of an agent's error (contract.md 1.5). Case matters exactly as below.
+// What control planes read into the text of an agent's error. Case matters exactly as below.
 
 /** A failed InitStoragePool push that counts as success. */
 export function countsAsPoolReady(text: string): boolean {
