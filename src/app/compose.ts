@@ -1,5 +1,5 @@
 import type { Logger } from '../core/context.ts'
-import { KeyedLock } from '../core/keyed-lock.ts'
+import { abortable, KeyedLock } from '../core/keyed-lock.ts'
 import { MIB } from '../core/bytes.ts'
 import { createControlPlaneLink, type ControlPlaneLink } from '../controlplane/link.ts'
 import { createRegistrar } from '../controlplane/registration.ts'
@@ -150,11 +150,11 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
     async recover(signal) {
       const firstLook = AbortSignal.any([signal, AbortSignal.timeout(FIRST_LOOK_TIMEOUT_MS)])
       await Promise.all([
-        operations.recover(),
+        abortable(operations.recover(), signal).catch(ignoreWhen(signal)),
         // The first heartbeat tells what is there, not that nothing was looked at yet.
         pools.observedOnce(firstLook).catch(() => log.warn({}, 'some pools did not answer yet; going on without them')),
       ])
-      waiting.clear()
+      if (!signal.aborted) waiting.clear()
     },
     async stop(graceMs) {
       await link?.stop()
@@ -190,6 +190,13 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       intervalMs: config.control_plane.heartbeat_interval_secs * 1000,
       log,
     })
+  }
+}
+
+// What was interrupted by the stop goes on at the next start.
+function ignoreWhen(signal: AbortSignal): (error: unknown) => void {
+  return (error) => {
+    if (!signal.aborted) throw error
   }
 }
 

@@ -1,4 +1,4 @@
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmod, mkdir, stat } from 'node:fs/promises'
 import { once } from 'node:events'
 import type { Logger } from '../core/context.ts'
 import { errorText } from '../core/errors.ts'
@@ -14,6 +14,13 @@ import type { Config } from './config-schema.ts'
 import { stateLayout } from './layout.ts'
 import { selfCheck } from './self-check.ts'
 import { VERSION } from './version.ts'
+
+// QEMU runs as another user and reaches seeds, images and default disks below: it may pass, not list. Whatever the umask, and no less than was allowed before.
+async function makePassable(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o711 })
+  const { mode } = await stat(directory)
+  if ((mode & 0o011) !== 0o011) await chmod(directory, (mode & 0o7777) | 0o011)
+}
 
 interface Listeners {
   readonly grpc: GrpcServer
@@ -32,10 +39,8 @@ export async function serve(config: Config): Promise<number> {
   const stopRequested = waitForStop(stopping)
   const manager = serviceManager(process.env, log)
   const layout = stateLayout(config.paths.state_dir, config.hypervisor.images_path)
-  // QEMU runs as another user and reaches seeds and default disks below: it may pass, not list.
-  await mkdir(layout.root, { recursive: true, mode: 0o711 })
-  await mkdir(layout.cloudImages, { recursive: true, mode: 0o711 })
-  await chmod(layout.root, 0o711)
+  await makePassable(layout.root)
+  await makePassable(layout.cloudImages)
   await mkdir(layout.run, { recursive: true, mode: 0o700 })
   const hold = await holdDirectory(layout.root)
   const agent = await compose(config, log)
