@@ -7,7 +7,7 @@ import { Alarm, realPace, type Pace } from './pace.ts'
 import type { Registrar } from './registration.ts'
 import { TickGrid } from './tick-grid.ts'
 
-/** The link as metrics and /readyz show it. Times are milliseconds since the epoch; ages are monotonic. */
+/** What the link knows about itself. Times are milliseconds since the epoch; ages are monotonic. */
 export interface LinkStatus {
   readonly state: 'stopped' | 'registering' | 'connected' | 'disconnected'
   readonly controlPlane: string
