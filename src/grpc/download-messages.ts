@@ -2,10 +2,10 @@ import type { DownloadJob, DownloadRequest } from '../core/model.ts'
 import { neutralise } from '../core/wire-text.ts'
 import { fieldChecks } from '../services/request-fields.ts'
 import { parseId } from '../core/ids.ts'
+import { toUnsigned } from '../core/wire-number.ts'
 import { _limiquantix_node_v1_DownloadProgress_Status as Status } from './gen/limiquantix/node/v1/DownloadProgress.ts'
 import type { DownloadProgress } from './gen/limiquantix/node/v1/DownloadProgress.ts'
 import type { DownloadImageOnNodeRequest__Output } from './gen/limiquantix/node/v1/DownloadImageOnNodeRequest.ts'
-import { toUnsigned } from '../core/wire-number.ts'
 import { toTimestamp } from './wire-values.ts'
 
 /** A DownloadImage message as the request of ImageService. What the values mean is for the service to judge; here only their form is. */

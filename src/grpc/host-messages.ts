@@ -1,8 +1,8 @@
 import type { HostFacts, HypervisorFacts, NodeEvent } from '../core/model.ts'
+import { toUnsigned } from '../core/wire-number.ts'
 import { EventType } from './gen/limiquantix/node/v1/EventType.ts'
 import type { NodeEvent as NodeEventMessage } from './gen/limiquantix/node/v1/NodeEvent.ts'
 import type { NodeInfoResponse } from './gen/limiquantix/node/v1/NodeInfoResponse.ts'
-import { toUnsigned } from '../core/wire-number.ts'
 import { toTimestamp } from './wire-values.ts'
 
 /** The host as GetNodeInfo answers it. */

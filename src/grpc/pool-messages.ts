@@ -1,6 +1,7 @@
 import { AgentError } from '../core/errors.ts'
 import { parseId } from '../core/ids.ts'
 import type { PoolConfig, PoolFile, PoolInfo, PoolKind } from '../core/model.ts'
+import { toUnsigned } from '../core/wire-number.ts'
 import { fieldChecks } from '../services/request-fields.ts'
 import type { InitStoragePoolRequest__Output } from './gen/limiquantix/node/v1/InitStoragePoolRequest.ts'
 import type { ListStoragePoolFilesResponse } from './gen/limiquantix/node/v1/ListStoragePoolFilesResponse.ts'
@@ -8,7 +9,6 @@ import type { StoragePoolFileEntry } from './gen/limiquantix/node/v1/StoragePool
 import { StoragePoolHealth } from './gen/limiquantix/node/v1/StoragePoolHealth.ts'
 import type { StoragePoolInfoResponse } from './gen/limiquantix/node/v1/StoragePoolInfoResponse.ts'
 import { StoragePoolType } from './gen/limiquantix/node/v1/StoragePoolType.ts'
-import { toUnsigned } from '../core/wire-number.ts'
 import { toTimestamp } from './wire-values.ts'
 
 type ConfigMember = 'local' | 'nfs' | 'ceph' | 'iscsi'

@@ -1,12 +1,12 @@
 import type { BootDevice, CreateVmRequest, DiskBus, DiskFormat, Firmware, NicModel, VmInfo } from '../core/model.ts'
 import { AgentError } from '../core/errors.ts'
+import { toUnsigned } from '../core/wire-number.ts'
 import { toCreateVmRequest, type DiskDraft } from '../services/create-vm-draft.ts'
 import { fieldChecks } from '../services/request-fields.ts'
 import type { CreateVMOnNodeRequest__Output } from './gen/limiquantix/node/v1/CreateVMOnNodeRequest.ts'
 import type { DiskSpec__Output } from './gen/limiquantix/node/v1/DiskSpec.ts'
 import { PowerState } from './gen/limiquantix/node/v1/PowerState.ts'
 import type { VMStatusResponse } from './gen/limiquantix/node/v1/VMStatusResponse.ts'
-import { toUnsigned } from '../core/wire-number.ts'
 import { toTimestamp } from './wire-values.ts'
 
 const FIRMWARE: Readonly<Record<number, Firmware>> = { 0: 'bios', 1: 'uefi' }

@@ -39,7 +39,7 @@ function openCollection<T>(directory: string, log: Logger): StateCollection<T> {
       await prepare()
       await locks.run(key, never, () => change(fileOf(key)))
     } catch (error) {
-      throw new AgentError('STATE_NOT_WRITABLE', `the state of ${key} cannot be written: ${errorText(error)}`, {
+      throw new AgentError('STATE_NOT_WRITABLE', `${fileOf(key)} cannot be written: ${errorText(error)}`, {
         cause: error,
       })
     }

@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { parseId } from '../../core/ids.ts'
 import type { DownloadJob } from '../../core/model.ts'
+import { toUnsigned } from '../../core/wire-number.ts'
 import { neutralise } from '../../core/wire-text.ts'
 import type { ImageService } from '../../services/contracts.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
 import { noContent, ok, route, type Route } from '../route.ts'
-import { toUnsigned } from '../../core/wire-number.ts'
 import { optionalText, time, toTime, unsigned } from '../schemas.ts'
 
 const downloadRequest = z.object({

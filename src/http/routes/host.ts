@@ -1,8 +1,8 @@
 import { uptime } from 'node:os'
 import { z } from 'zod'
+import { toUnsigned } from '../../core/wire-number.ts'
 import type { HostService } from '../../services/contracts.ts'
 import { ok, route, type Route } from '../route.ts'
-import { toUnsigned } from '../../core/wire-number.ts'
 import { unsigned } from '../schemas.ts'
 
 const hostInfo = z.object({

@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { AgentError } from '../../core/errors.ts'
 import { parseId, quote } from '../../core/ids.ts'
 import type { PoolConfig, PoolFile, PoolInfo, PoolKind } from '../../core/model.ts'
+import { toUnsigned } from '../../core/wire-number.ts'
 import type { PoolService } from '../../services/contracts.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
 import { noContent, ok, route, type Route } from '../route.ts'
-import { toUnsigned } from '../../core/wire-number.ts'
 import { optionalText, queryNumber, time, toTime, unsigned } from '../schemas.ts'
 
 const POOL_KINDS = ['LOCAL_DIR', 'LOCAL_LVM', 'NFS', 'CEPH_RBD', 'CEPH_FS', 'ISCSI'] as const satisfies PoolKind[]

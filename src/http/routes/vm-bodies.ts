@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { GIB } from '../../core/bytes.ts'
 import type { BootDevice, CreateVmRequest, DiskBus, DiskFormat, Firmware, NicModel, VmInfo } from '../../core/model.ts'
+import { toUnsigned } from '../../core/wire-number.ts'
 import { toCreateVmRequest } from '../../services/create-vm-draft.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
-import { toUnsigned } from '../../core/wire-number.ts'
 import { optionalCount, optionalFlag, optionalText, time, toTime, unsigned } from '../schemas.ts'
 
 /** A VM to make. Keys beyond the contract: vmId, cpuThreadsPerCore, memoryHugepages, firmware, bootOrder, cdroms, labels, and the further keys of disks. */
