@@ -66,7 +66,8 @@ export async function findExistingDisk(
   const kind = await lookAt(file, 'disk', deps, ctx)
   if (kind === 'missing') throw new AgentError('VOLUME_NOT_FOUND', `disk ${quote(file)} is missing on this host`)
   if (kind !== 'file') throw new AgentError('INVALID_PATH', `disk ${quote(file)} is not a regular file`)
-  if (format !== undefined) return followChain(file, format, deps, ctx)
+  const known = format ?? (await recordedFormat(file, deps, ctx))
+  if (known !== undefined) return followChain(file, known, deps, ctx)
   try {
     return await inspectPlain(file, deps, ctx)
   } catch (error) {
@@ -74,6 +75,24 @@ export async function findExistingDisk(
     if (!isAgentError(error, 'IMAGE_REFUSED')) throw error
   }
   return followChain(file, 'qcow2', deps, ctx)
+}
+
+// A guest can write any header into its raw disk: what the agent made is what its record says, whatever the path it is named by.
+async function recordedFormat(
+  file: string,
+  { pools }: Pick<DomainDeps, 'pools'>,
+  ctx: OpContext,
+): Promise<DiskFormat | undefined> {
+  const pool = pools.findByPath(file)
+  if (pool === undefined) return undefined
+  const name = path.relative(pool.backend.mountPath, file).replace(/\.(qcow2|raw)$/, '')
+  try {
+    const volume = await pool.backend.getVolume(name, ctx)
+    return volume?.source.type === 'file' && volume.source.path === file ? volume.format : undefined
+  } catch (error) {
+    if (isAgentError(error, 'INVALID_NAME')) return undefined
+    throw error
+  }
 }
 
 async function inspectPlain(file: string, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {

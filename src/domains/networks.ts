@@ -58,7 +58,8 @@ function lookUp(map: NetworkMap, name: string): NicTarget | undefined {
 
 async function requireBridge(bridge: string): Promise<void> {
   try {
-    await access(path.join('/sys/class/net', bridge))
+    // Only a bridge has this directory: with any other interface the VM would be defined and never start.
+    await access(path.join('/sys/class/net', bridge, 'bridge'))
   } catch (error) {
     throw new AgentError('NETWORK_UNKNOWN', `this host has no bridge ${quote(bridge)}; create it or name another one`, {
       cause: error,

@@ -3,6 +3,7 @@ import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { MIB } from '../../../src/core/bytes.ts'
 import type { AgentError } from '../../../src/core/errors.ts'
 import type { CreateVmRequest } from '../../../src/core/model.ts'
 import type { Reason } from '../../../src/core/reasons.ts'
@@ -93,6 +94,8 @@ describe.skipIf(missing !== undefined)('a request that cannot be fulfilled is re
     ],
     ['an unknown network', 'NETWORK_UNKNOWN', () => vmRequest({}, { nics: [{ ...nic, network: 'dmz' }] })],
     ['an unknown bridge', 'NETWORK_UNKNOWN', () => vmRequest({}, { nics: [{ ...nic, bridge: 'nobridge0' }] })],
+    ['an interface that is no bridge', 'NETWORK_UNKNOWN', () => vmRequest({}, { nics: [{ ...nic, bridge: 'lo' }] })],
+    ['a bridge that climbs', 'NETWORK_UNKNOWN', () => vmRequest({}, { nics: [{ ...nic, bridge: '..' }] })],
     [
       'a missing ISO',
       'FILE_NOT_FOUND',
@@ -122,6 +125,21 @@ describe.skipIf(missing !== undefined)('a request that cannot be fulfilled is re
     if (reason !== 'POOL_NOT_FOUND') expect(wireText(error)).not.toMatch(/already|exists|not found/i)
     expect(await vmFiles(agent)).toEqual(before)
     expect((await agent.vms.list(within())).map((vm) => vm.vmId)).toEqual(vms.map((vm) => vm.vmId))
+  })
+
+  test('what a guest writes into its raw disk does not make it another format', async () => {
+    const owner = vmRequest({}, { disks: [newDisk({ format: 'raw' })] })
+    await agent.vms.create(owner, within())
+    const [disk] = (await agent.vms.status(owner.vmId, within())).disks
+    const secret = image('good.qcow2')
+    const forged = image('forged.qcow2')
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', secret, '-F', 'qcow2', forged])
+    await run('dd', [`if=${forged}`, `of=${disk?.path}`, 'conv=notrunc', 'status=none'])
+    const other = vmRequest({}, { disks: [newDisk({ path: disk?.path ?? '', sizeBytes: 0 })] })
+    await agent.vms.create(other, within())
+    expect((await agent.vms.status(other.vmId, within())).disks).toMatchObject([{ format: 'raw', sizeBytes: 2 * MIB }])
+    expect((await agent.inventory.entry(other.vmId, within())).facts.paths).toEqual([disk?.path])
+    for (const { vmId } of [other, owner]) await agent.vms.delete(vmId, within())
   })
 
   test.each(['<a href="x">&\'', 'ünï 日本', '$(reboot) `x` %s', 'x'.repeat(128)])(
