@@ -21,6 +21,7 @@ export function withDefaultPool(pools: PoolManager, directory: string): PoolAcce
     require,
     findByPath: (path) => pools.findByPath(path),
     reserve: (poolId, bytes, ctx, purpose) => pools.reserve(poolId, bytes, ctx, purpose),
+    users: (pool, ctx) => pools.users(pool, ctx),
     addUserSource: (source) => pools.addUserSource(source),
   }
 }

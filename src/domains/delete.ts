@@ -77,7 +77,7 @@ export class VmDeleter {
         if (dom !== undefined) await removeDomain(this.#deps, dom, vmId, ctx.signal)
         await removeVmDirectory(this.#deps, vmId)
         try {
-          await deleteOwnVolumes(this.#deps, volumes, vmId, ctx)
+          await deleteOwnVolumes(this.#deps, volumes, vmId, ctx, true)
         } catch (error) {
           // Nobody will ask again for a VM that is gone: the disks follow when their pool answers.
           if (!mayPass(error)) throw error

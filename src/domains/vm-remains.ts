@@ -5,6 +5,7 @@ import { isUuid } from '../core/ids.ts'
 import { VIR_DOMAIN_UNDEFINE, VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import type { RemoteNonnullDomain } from '../libvirt/wire/remote-types.gen.ts'
+import type { ActivePool } from '../storage/pool-access.ts'
 import type { DomainDeps } from './deps.ts'
 import { vmError } from './libvirt-errors.ts'
 import { vmDirectory, vmOwner } from './names.ts'
@@ -48,17 +49,22 @@ export async function removeDomain(
   }
 }
 
-/** Deletes volumes that were made for the VM, and only those: storage checks the owner. All are tried; the first failure is thrown at the end. */
+/**
+ * Deletes volumes that were made for the VM, and only those: storage checks the owner. With `unlessUsed`, one that another domain has attached, or stands on, is kept:
+ * VOLUME_IN_USE, and LIBVIRT_UNAVAILABLE when that cannot be told. All are tried; the first failure is thrown at the end.
+ */
 export async function deleteOwnVolumes(
   deps: Pick<DomainDeps, 'pools'>,
   volumes: readonly VolumeRef[],
   vmId: string,
   ctx: OpContext,
+  unlessUsed = false,
 ): Promise<void> {
   const failures: unknown[] = []
   for (const { poolId, name } of volumes) {
     try {
       const pool = await deps.pools.require(poolId, ctx)
+      if (unlessUsed) await refuseUsed(deps, pool, name, vmId, ctx)
       await pool.backend.deleteVolume(name, ctx, vmOwner(vmId))
     } catch (error) {
       ctx.log.error({ vm: vmId, pool: poolId, volume: name, err: errorText(error) }, 'could not delete a disk')
@@ -66,6 +72,22 @@ export async function deleteOwnVolumes(
     }
   }
   if (failures.length > 0) throw failures[0]
+}
+
+async function refuseUsed(
+  { pools }: Pick<DomainDeps, 'pools'>,
+  pool: ActivePool,
+  name: string,
+  vmId: string,
+  ctx: OpContext,
+): Promise<void> {
+  const source = (await pool.backend.getVolume(name, ctx))?.source
+  if (source === undefined) return
+  const place = source.type === 'file' ? source.path : source.device
+  const others = (await pools.users(pool, ctx)).filter(({ path, owner }) => path === place && owner !== vmOwner(vmId))
+  if (others.length === 0) return
+  const names = [...new Set(others.map((user) => user.name))].join(', ')
+  throw new AgentError('VOLUME_IN_USE', `volume ${name} of VM ${vmId} is kept: it is used by ${names}`)
 }
 
 /** Removes the VM's own directory (seed, console log) below the state directory. */

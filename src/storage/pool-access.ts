@@ -14,6 +14,8 @@ export interface ActivePool {
 /** Something that uses a pool, for refusals: `name` is for people (`VM web-1 (6f…)`), `path` the absolute file in use when there is one. */
 export interface PoolUser {
   readonly name: string
+  /** Owner under which its own volumes are recorded, when it has any. */
+  readonly owner?: string
   readonly path?: string
 }
 
@@ -31,6 +33,8 @@ export interface PoolAccess {
    * given up. `purpose` names the job to whoever asks why the pool cannot be destroyed meanwhile.
    */
   reserve(poolId: string, bytes: number, ctx: OpContext, purpose?: string): Promise<{ release(): void }>
+  /** Who uses a pool, by the registered sources and jobs. Throws what a source throws that cannot tell. */
+  users(pool: ActivePool, ctx: OpContext): Promise<readonly PoolUser[]>
   /** Registers who is asked for users before a pool is destroyed or a volume deleted; e.g. the domain layer names domains and their disks. */
   addUserSource(source: PoolUserSource): void
 }

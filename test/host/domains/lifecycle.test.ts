@@ -248,6 +248,10 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     expect(facts.disks).toMatchObject([{ owned: false, poolId: POOL, volume, sizeBytes: MIB }])
     expect(facts.cdroms).toMatchObject([{ id: 'tools', role: 'user', targetDev: 'sdb' }])
     await agent.vms.start(vmId, within())
+    // Its owner may go, but not the disk under a guest that runs on it.
+    const kept = agent.vms.delete(owner, within())
+    await expect(kept).rejects.toMatchObject({ reason: 'VOLUME_IN_USE', message: expect.stringContaining(vmId) })
+    await stat(file)
     await agent.vms.delete(vmId, within())
     await stat(file)
     await stat(iso)

@@ -87,6 +87,7 @@ async function directoryPool(root: string, freeBytes: number): Promise<PoolAcces
         throw new AgentError('POOL_FULL', `pool ${poolId}: ${bytes} bytes needed, ${freeBytes} free`)
       return { release() {} }
     },
+    users: () => Promise.resolve([]),
     addUserSource() {},
   }
 }

@@ -94,7 +94,7 @@ describe('a domain that cannot be read does not hide the others', () => {
     // A pool is not destroyed on the word of a domain that cannot be asked.
     const pool = { backend: { mountPath: '/pool' } } as unknown as ActivePool
     const users = await domainPoolUsers(inventory)(pool, { signal, log: silentLogger })
-    expect(users).toEqual([{ name: `VM odd (${A}), whose definition cannot be read` }])
+    expect(users).toEqual([{ name: `VM odd (${A}), whose definition cannot be read`, owner: `vm:${A}` }])
   })
 
   test('at a reconnect what was known of it stays, but not its state, and nothing is told twice', async () => {
