@@ -1,0 +1,81 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import { silentLogger } from '../../../src/core/context.ts'
+import { WorkerProcess } from '../../../src/platform/workers.ts'
+
+const open = new AbortController().signal
+const workers: WorkerProcess[] = []
+
+afterEach(() => {
+  for (const worker of workers.splice(0)) worker.close()
+})
+
+/** A real worker process that has answered once. Its methods do not matter here: one that it does not have is answered too. */
+async function startWorker(): Promise<WorkerProcess> {
+  const worker = new WorkerProcess('storage', 'test', silentLogger)
+  workers.push(worker)
+  await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL', message: 'worker has no method ask' })
+  return worker
+}
+
+const ask = (worker: WorkerProcess, options: { timeoutMs?: number; onTimeout?: 'cancel'; signal?: AbortSignal } = {}) =>
+  worker.call('ask', {}, { signal: open, timeoutMs: 60_000, ...options })
+
+function pidOf(worker: WorkerProcess): number {
+  if (worker.pid === undefined) throw new Error('the worker does not run')
+  return worker.pid
+}
+
+/** A worker that hangs, as on a dead file system. */
+async function hungWorker(): Promise<{ worker: WorkerProcess; pid: number }> {
+  const worker = await startWorker()
+  const pid = pidOf(worker)
+  process.kill(pid, 'SIGSTOP')
+  return { worker, pid }
+}
+
+describe('a worker process', () => {
+  it('is replaced after it died, and says so to the call it owed an answer', async () => {
+    const { worker, pid } = await hungWorker()
+    const owed = ask(worker)
+    process.kill(pid, 'SIGKILL')
+    await expect(owed).rejects.toMatchObject({ reason: 'WORKER_DIED' })
+    await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL' })
+    expect(pidOf(worker)).not.toBe(pid)
+  })
+
+  it('is killed at the deadline of a call, and other calls in it learn why', async () => {
+    const { worker, pid } = await hungWorker()
+    const other = expect(ask(worker)).rejects.toMatchObject({ reason: 'WORKER_DIED' })
+    await expect(ask(worker, { timeoutMs: 50 })).rejects.toMatchObject({ reason: 'DEADLINE_EXCEEDED' })
+    await other
+    await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL' })
+    expect(pidOf(worker)).not.toBe(pid)
+    expect(worker.stuck).toBe(0)
+  })
+
+  it('is spared at a deadline that only cancels', async () => {
+    const { worker, pid } = await hungWorker()
+    await expect(ask(worker, { timeoutMs: 50, onTimeout: 'cancel' })).rejects.toMatchObject({
+      reason: 'DEADLINE_EXCEEDED',
+    })
+    process.kill(pid, 'SIGCONT')
+    await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL' })
+    expect(pidOf(worker)).toBe(pid)
+  })
+
+  it('lets a caller that gives up go at once', async () => {
+    const { worker } = await hungWorker()
+    const controller = new AbortController()
+    const given = expect(ask(worker, { signal: controller.signal })).rejects.toThrow('gave up')
+    controller.abort(new Error('gave up'))
+    await given
+  })
+
+  it('takes nothing more once it is closed', async () => {
+    const { worker } = await hungWorker()
+    const owed = expect(ask(worker)).rejects.toMatchObject({ reason: 'SHUTTING_DOWN' })
+    worker.close()
+    await owed
+    await expect(ask(worker)).rejects.toMatchObject({ reason: 'SHUTTING_DOWN' })
+  })
+})
