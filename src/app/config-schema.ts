@@ -1,6 +1,6 @@
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { isId } from '../core/ids.ts'
+import { bareAddress } from '../host/management-address.ts'
 
 /**
  * The configuration file. Keys of existing node.yaml files keep their names and meaning; ours are added. Strict: an unknown key is an error.
@@ -27,7 +27,7 @@ const node = z
       .describe('Name this host registers under (its identity for the control plane). Default: the host name.'),
     management_ip: z
       .string()
-      .refine((address) => isIP(address) !== 0, 'must be a bare IP address')
+      .refine((address) => bareAddress(address) !== undefined, 'must be an IP address')
       .optional()
       .describe('Address the control plane reaches this host at. Default: detected from the interfaces.'),
     labels: z.record(z.string(), z.string()).default({}).describe('Labels sent at registration.'),

@@ -33,9 +33,15 @@ export function managementAddress(addresses: InterfaceAddresses, configured = ''
   return best?.address
 }
 
-function parseConfigured(text: string): string {
+/** The IP address of a configured management address, without its port or prefix length; undefined when it is none. */
+export function bareAddress(text: string): string | undefined {
   const bare = text.replace(/\/\d+$/, '').replace(/^([^:]+):\d+$/, '$1')
-  if (isIP(bare) === 0)
+  return isIP(bare) === 0 ? undefined : bare
+}
+
+function parseConfigured(text: string): string {
+  const bare = bareAddress(text)
+  if (bare === undefined)
     throw new AgentError('CONFIG_INVALID', `node.management_ip: ${quote(text)} is not an IP address`)
   return bare
 }

@@ -55,9 +55,9 @@ export function guardedLookup(policy: FetchPolicy): LookupFunction {
   }
 }
 
-/** A URL for logs and errors: query and fragment often carry tokens. */
+/** A URL for logs and errors: query and fragment often carry tokens, and the user part a password. */
 export function withoutQuery(url: URL): string {
-  return `${url.origin}${url.pathname}`
+  return `${url.protocol}//${url.host}${url.pathname}`
 }
 
 function refusedAddress(host: string): AgentError {

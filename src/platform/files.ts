@@ -74,7 +74,7 @@ export function parseAbsolutePath(text: string, field: string): string {
   if (!path.isAbsolute(text) || hasControl(text) || text.split('/').includes('..') || Buffer.byteLength(text) > 4095) {
     throw new AgentError(
       'INVALID_PATH',
-      `${field}: ${quote(text)} is not an absolute path without "..", control characters`,
+      `${field}: ${quote(text)} is not an absolute path, or has ".." or control characters in it`,
     )
   }
   return path.normalize(text).replace(/(.)\/+$/, '$1')

@@ -25,7 +25,7 @@ describe('configuration', () => {
     ['server: {allow_from: [here]}', 'server.allow_from: "here"'],
     ['server: {listen_address: "127.0.0.1:99999"}', 'server.listen_address: the port must be at most 65535'],
     ['node: {id: "../x"}', 'node.id: use 1 to 128 letters'],
-    ['node: {management_ip: "10.0.0.1/24"}', 'node.management_ip: must be a bare IP address'],
+    ['node: {management_ip: here}', 'node.management_ip: must be an IP address'],
     ['hypervisor: {libvirt_uri: "qemu+ssh://other/system"}', 'hypervisor.libvirt_uri: must name a driver on this host'],
     ['hypervisor: {networks: {lan: "bridg:br0"}}', 'hypervisor.networks.lan: must be network:NAME'],
     ['control_plane: {address: "ftp://cp"}', 'control_plane.address: must be an http or https URL'],
@@ -46,7 +46,7 @@ describe('configuration', () => {
 
   it('accepts the keys of an existing node.yaml', () => {
     const text = `
-node: {id: n1, hostname: h, management_ip: 10.0.0.2, labels: {a: b}}
+node: {id: n1, hostname: h, management_ip: 10.0.0.2/24, labels: {a: b}}
 server:
   listen_address: 0.0.0.0:9090
   allow_from: [10.0.0.1]

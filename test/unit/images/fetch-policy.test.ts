@@ -64,6 +64,10 @@ describe('parseFetchUrl without private addresses', () => {
 
   it('never repeats a password', () => {
     expect(() => parseFetchUrl('http://user:secret@mirror.example/a', policy)).toThrow(/^(?!.*secret)/)
+    expect(() => parseFetchUrl('ftp://user:secret@mirror.example/a?secret', policy)).toThrow(
+      '"ftp://mirror.example/a": only http and https',
+    )
+    expect(() => parseFetchUrl('file:///etc/passwd', policy)).toThrow('"file:///etc/passwd": only http and https')
   })
 
   it('takes public names and addresses', () => {
