@@ -41,8 +41,10 @@ export interface Agent {
   readonly services: Services
   /** Reads what earlier runs left, so that every question about it can be answered. Before the listeners open. */
   load(): Promise<void>
-  /** Takes up interrupted work and looks at every pool once. After the listeners opened; ends early, without an error, when `signal` fires. */
+  /** Takes up interrupted work; the agent is ready when this resolves. After the listeners opened; ends early, without an error, when `signal` fires. */
   recover(signal: AbortSignal): Promise<void>
+  /** Waits until every pool was looked at once, at most 30 s; readiness does not depend on it. Ends early when `signal` fires. */
+  firstLook(signal: AbortSignal): Promise<void>
   /** Present when the configuration names a control plane to register at. */
   readonly link: ControlPlaneLink | undefined
   /** Lets short work end within `graceMs` and interrupts the rest; guests and mounts stay as they are. */
@@ -148,13 +150,13 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       await domains.start()
     },
     async recover(signal) {
-      const firstLook = AbortSignal.any([signal, AbortSignal.timeout(FIRST_LOOK_TIMEOUT_MS)])
-      await Promise.all([
-        abortable(operations.recover(), signal).catch(ignoreWhen(signal)),
-        // The first heartbeat tells what is there, not that nothing was looked at yet.
-        pools.observedOnce(firstLook).catch(() => log.warn({}, 'some pools did not answer yet; going on without them')),
-      ])
+      await abortable(operations.recover(), signal).catch(ignoreWhen(signal))
       if (!signal.aborted) waiting.clear()
+    },
+    async firstLook(signal) {
+      await pools.observedOnce(AbortSignal.any([signal, AbortSignal.timeout(FIRST_LOOK_TIMEOUT_MS)])).catch(() => {
+        if (!signal.aborted) log.warn({}, 'some pools did not answer yet; going on without them')
+      })
     },
     async stop(graceMs) {
       await link?.stop()

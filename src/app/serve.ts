@@ -114,13 +114,16 @@ async function announce(
   }, watchdogIntervalMs)
 }
 
-// The control plane calls back while it registers the node, so the listeners are up before; and it hears of pools, so these were looked at.
+// The control plane calls back while it registers the node, so the listeners are up before.
 async function recoverAndLink(agent: Agent, signal: AbortSignal, log: Logger): Promise<void> {
   try {
     await agent.recover(signal)
     if (signal.aborted) return
     log.info({}, 'ready')
-    agent.link?.start()
+    if (agent.link === undefined) return
+    // The first heartbeat tells what is there, not that nothing was looked at yet.
+    await agent.firstLook(signal)
+    if (!signal.aborted) agent.link.start()
   } catch (error) {
     log.error({ err: errorText(error) }, 'recovery failed')
   }
