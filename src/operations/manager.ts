@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger, Progress } from '../core/context.ts'
-import { AgentError, errorText, fromErrorRecord, toErrorRecord } from '../core/errors.ts'
+import { AgentError, errorText, fromErrorRecord, isAgentError, toErrorRecord } from '../core/errors.ts'
 import type { KeyedLock } from '../core/keyed-lock.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import { delay } from '../platform/clock.ts'
@@ -241,7 +241,10 @@ export class OperationManager {
       })
     } catch (error) {
       // Interrupted by shutdown: the persisted record stays `running`, and the next start takes it up.
-      if (signal.aborted && signal.reason instanceof AgentError && signal.reason.reason === 'SHUTTING_DOWN') return
+      if (signal.aborted && isAgentError(signal.reason, 'SHUTTING_DOWN')) {
+        this.#interrupted.set(live.record.id, live.record)
+        return
+      }
       const end = { state: signal.aborted ? ('cancelled' as const) : ('failed' as const), error: toErrorRecord(error) }
       await this.#end(live, end).catch((unwritable: unknown) => {
         this.#log.error({ operation: live.record.id, err: errorText(unwritable) }, 'the end could not be recorded')

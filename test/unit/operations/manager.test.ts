@@ -337,7 +337,10 @@ describe('shutdown', () => {
     const before = await startManager(work.run)
     const { id } = await before.start('work', { name: 'a' }, { subject: 'a' })
     await work.began
+    const waiter = expect(before.result(id, signal)).rejects.toMatchObject({ reason: 'SHUTTING_DOWN' })
     await before.shutdown(10_000)
+    await waiter
+    expect(before.get(id)).toMatchObject({ state: 'running' })
     expect(await persisted(id)).toMatchObject({ state: 'running' })
     await expect(before.start('work', { name: 'b' }, { subject: 'b' })).rejects.toMatchObject({
       reason: 'SHUTTING_DOWN',
