@@ -7,6 +7,7 @@ import { parseFetchUrl } from '../platform/fetch-policy.ts'
 import { isInside, parseAbsolutePath, TEMP_SUFFIX } from '../platform/files.ts'
 import type { PoolAccess } from '../storage/pool-access.ts'
 import type { PoolGuard } from '../storage/pool-guard.ts'
+import { RECORDS_DIRECTORY } from '../storage/pool-marker.ts'
 import { parseChecksum, type Checksum } from './verify.ts'
 
 /** Rules of downloads, from the configuration. */
@@ -54,6 +55,9 @@ export async function planDownload(
   const directory = parseAbsolutePath(request.targetDir, 'targetDir')
   const pool = await findPool(request.poolId, directory, pools, ctx)
   const base = pool?.root ?? settings.allowedDirs.find((dir) => isInside(dir, directory))
+  if (base !== undefined && isInside(path.join(base, RECORDS_DIRECTORY), directory)) {
+    throw new AgentError('TARGET_REFUSED', `targetDir ${quote(directory)} is where the agent keeps its records`)
+  }
   if (base === undefined || !isInside(base, directory)) {
     throw new AgentError('TARGET_REFUSED', refusal(request, directory, pool, settings))
   }

@@ -1,3 +1,6 @@
+import { statfs } from 'node:fs/promises'
+import path from 'node:path'
+import { formatBytes, GIB } from '../core/bytes.ts'
 import { AgentError, toAgentError } from '../core/errors.ts'
 import type { OpenDownload } from '../platform/http-fetch.ts'
 import { DurableWriter } from './durable-writer.ts'
@@ -22,6 +25,9 @@ export interface TransferRequest {
 }
 
 const TICK_MS = 250
+/** What a body of unknown length leaves free, at most this and this share of the file system. */
+const KEPT_FREE_BYTES = GIB
+const KEPT_FREE_SHARE = 0.05
 
 /**
  * Takes the body of `download` into the new file: received, hashed and written at the same time, durable when it resolves. The caller removes it on failure. Errors: those
@@ -38,7 +44,7 @@ export async function transferImage(
   const stop = new AbortController()
   const signal = AbortSignal.any([request.signal, stop.signal])
   const clock = new StallClock(request.stallTimeoutMs)
-  const stalled = Promise.withResolvers<never>()
+  const failed = Promise.withResolvers<never>()
   let receiving = true
   const tick = () => {
     const counters = { bytesReceived: writer.bytesAccepted, bytesDurable: writer.bytesDurable }
@@ -46,12 +52,13 @@ export async function transferImage(
     try {
       clock.check(counters, receiving && !writer.full)
     } catch (error) {
-      stalled.reject(toAgentError(error))
+      failed.reject(toAgentError(error))
     }
+    if (download.contentLength === undefined) keepSpace(request.file).catch(failed.reject)
   }
   const timer = setInterval(tick, TICK_MS)
   try {
-    return await Promise.race([work(), stalled.promise, writer.failure])
+    return await Promise.race([work(), failed.promise, writer.failure])
   } finally {
     clearInterval(timer)
     stop.abort(new AgentError('CANCELLED', 'the transfer has ended'))
@@ -65,6 +72,17 @@ export async function transferImage(
     tick()
     return result
   }
+}
+
+// No space is reserved for such a body: it must not take the last bytes, which guests on the pool need to go on.
+async function keepSpace(file: string): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(path.dirname(file))
+  const free = bavail * bsize
+  if (free >= Math.min(KEPT_FREE_BYTES, blocks * bsize * KEPT_FREE_SHARE)) return
+  throw new AgentError(
+    'POOL_FULL',
+    `only ${formatBytes(free)} are left, and the server does not say how much is still to come; free or add space`,
+  )
 }
 
 function judgeHead(head: Buffer, { contentLength, finalUrl }: OpenDownload): void {

@@ -41,9 +41,9 @@ export async function readManifest(imagePath: string): Promise<ImageManifest | u
   }
 }
 
-/** Writes the sidecar durably. */
+/** Writes the sidecar durably, for root alone: the URL may carry a token. */
 export async function writeManifest(imagePath: string, manifest: ImageManifest): Promise<void> {
-  await writeFileAtomic(manifestPath(imagePath), `${JSON.stringify(manifest, undefined, 2)}\n`, 0o644)
+  await writeFileAtomic(manifestPath(imagePath), `${JSON.stringify(manifest, undefined, 2)}\n`)
 }
 
 /** Removes the sidecar, if there is one. */

@@ -1,4 +1,5 @@
 import { AgentError } from '../core/errors.ts'
+import { withoutQuery } from '../platform/fetch-policy.ts'
 
 /** Digests the agent verifies by. */
 export type DigestAlgorithm = 'sha256' | 'sha512'
@@ -36,11 +37,13 @@ export function parseChecksum(text: string, type = ''): Checksum | undefined {
   return { algorithm, hex }
 }
 
-/** Throws CHECKSUM_MISMATCH when `digests` lack or contradict the expected checksum; no checksum, no complaint. */
-export function checkDigest(digests: Digests, expected: Checksum | undefined, name: string): void {
+/** Throws CHECKSUM_MISMATCH when `digests` lack or contradict the expected checksum of what came from `url`; no checksum, no complaint. */
+export function checkDigest(digests: Digests, expected: Checksum | undefined, url: string): void {
   if (expected === undefined) return
   const actual = digests[expected.algorithm]
   if (actual === expected.hex) return
+  const parsed = URL.parse(url)
+  const name = parsed === null ? url : withoutQuery(parsed)
   throw new AgentError(
     'CHECKSUM_MISMATCH',
     `${name}: ${expected.algorithm} is ${actual ?? 'unknown'}, expected ${expected.hex}; nothing was kept`,

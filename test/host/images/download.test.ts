@@ -160,10 +160,33 @@ describe.skipIf(missing !== undefined)('image download', () => {
     expect(await inTarget()).toEqual([])
   })
 
+  it('leaves the pool some space when the length is not known', async () => {
+    await mkdir(`${dir}/base`)
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', `${dir}/base`])
+    try {
+      await writeFile(`${dir}/base/other`, Buffer.alloc(59 * 1024 * 1024))
+      const job = await download({ url: `${server.origin}/silentchunks`, poolId: '', targetDir: `${dir}/base` })
+      expect(reasonOf(job)).toBe('POOL_FULL')
+      expect(await readdir(`${dir}/base`)).toEqual(['other'])
+    } finally {
+      await run('umount', [`${dir}/base`])
+    }
+  })
+
+  it('tells and shows no token of a URL', async () => {
+    const url = `${server.origin}/ok?token=hunter2`
+    const failed = await download({ url, checksum: 'sha256:' + '0'.repeat(64) })
+    expect(failed.errorMessage).toContain('/ok')
+    expect(failed.errorMessage).not.toContain('hunter2')
+    await download({ url })
+    expect((await stat(`${dir}/pool/cloud-images/.debian-12.qcow2.lqx.json`)).mode & 0o777).toBe(0o600)
+  })
+
   it('refuses bad requests at once', async () => {
     const refused: [Partial<DownloadRequest>, string][] = [
       [{ targetDir: `${dir}/elsewhere` }, 'TARGET_REFUSED'],
       [{ targetDir: `${dir}/elsewhere`, poolId: '' }, 'TARGET_REFUSED'],
+      [{ targetDir: `${dir}/pool/.limiquantix/volumes` }, 'TARGET_REFUSED'],
       [{ targetDir: `${dir}/pool/../elsewhere` }, 'INVALID_PATH'],
       [{ targetDir: 'pool' }, 'INVALID_PATH'],
       [{ targetDir: `${dir}/pool/a\0b` }, 'INVALID_PATH'],

@@ -13,7 +13,7 @@ export interface ImageServer extends AsyncDisposable {
 }
 
 /**
- * Serves `image` at `/ok`, `/chunked`, `/truncated` (closes half-way), `/reset`, `/silent` (stops half-way), `/mute` (no headers), `/paused` (half, then waits for `release`), `/unbounded` (until
+ * Serves `image` at `/ok`, `/chunked`, `/truncated` (closes half-way), `/reset`, `/silent` and `/silentchunks` (stop half-way), `/mute` (no headers), `/paused` (half, then waits for `release`), `/unbounded` (until
  * close), `/html`, `/404`, `/500`, `/empty`, `/encoded`, `/loop`, `/nowhere` (redirect without location) and `/to?<url>`. As a proxy it answers absolute request targets by their path.
  */
 export async function startImageServer(image: Buffer): Promise<ImageServer> {
@@ -29,6 +29,7 @@ export async function startImageServer(image: Buffer): Promise<ImageServer> {
       response.end(image.subarray(half.length))
     },
     '/truncated': (response) => announce(response).write(half, () => response.socket?.end()),
+    '/silentchunks': (response) => void response.write(half),
     '/cutchunks': (response) => response.write(half, () => response.socket?.end()),
     '/reset': (response) => announce(response).write(half, () => response.socket?.resetAndDestroy()),
     '/silent': (response) => announce(response).write(half),
