@@ -9,7 +9,7 @@ import type { DomainDeps } from '../domains/deps.ts'
 import { HypervisorStatus } from '../domains/hypervisor-status.ts'
 import { DomainInventory } from '../domains/inventory.ts'
 import { MediaProbe } from '../domains/media-probe.ts'
-import { domainPoolUsers } from '../domains/pool-users.ts'
+import { creationPoolUsers, domainPoolUsers } from '../domains/pool-users.ts'
 import { DomainPower } from '../domains/power.ts'
 import { createInventory } from '../host/inventory.ts'
 import { loadAgentId } from '../host/node-identity.ts'
@@ -99,6 +99,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
   const creator = new VmCreator({ deps, client, operations })
   const deleter = new VmDeleter({ deps, client, operations })
   pools.addUserSource(domainPoolUsers(domains))
+  pools.addUserSource(creationPoolUsers(operations, DEFAULT_POOL_ID))
 
   const downloadSettings = {
     allowedDirs: imageRoots,

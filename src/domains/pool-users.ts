@@ -1,5 +1,10 @@
+import type { CreateVmRequest } from '../core/model.ts'
 import { isInside } from '../platform/files.ts'
+import type { OperationManager } from '../operations/manager.ts'
+import { isFinal } from '../operations/operation.ts'
 import type { PoolUserSource } from '../storage/pool-access.ts'
+import { CREATE_KIND } from './create.ts'
+import type { CreateParams } from './create-steps.ts'
 import type { DomainInventory } from './inventory.ts'
 import { vmOwner } from './names.ts'
 
@@ -16,5 +21,22 @@ export function domainPoolUsers(inventory: DomainInventory): PoolUserSource {
         .filter((path) => root !== '' && isInside(root, path))
         .map((path) => ({ name: vm, owner, path }))
     })
+  }
+}
+
+/** Names the VMs that are being created with something in a pool: until they are defined no domain shows it. */
+export function creationPoolUsers(operations: OperationManager, defaultPoolId: string): PoolUserSource {
+  return (pool) => {
+    const { poolId } = pool.config
+    const root = pool.backend.mountPath
+    const uses = ({ spec }: CreateVmRequest) =>
+      spec.disks.some((disk) => (disk.poolId === '' ? defaultPoolId : disk.poolId) === poolId) ||
+      [
+        ...spec.disks.flatMap((disk) => [disk.path, disk.backingFile]),
+        ...spec.cdroms.map((cdrom) => cdrom.isoPath),
+      ].some((path) => root !== '' && path.startsWith('/') && isInside(root, path))
+    const creations = operations.list(CREATE_KIND).filter(({ state }) => !isFinal(state))
+    const requests = creations.map(({ params }) => (params as CreateParams).request).filter(uses)
+    return Promise.resolve(requests.map(({ vmId, name }) => ({ name: `the creation of VM ${name} (${vmId})` })))
   }
 }

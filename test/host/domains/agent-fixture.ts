@@ -12,7 +12,7 @@ import type { DomainDeps } from '../../../src/domains/deps.ts'
 import { DomainInventory } from '../../../src/domains/inventory.ts'
 import type { LibvirtCalls } from '../../../src/domains/libvirt-domain.ts'
 import { MediaProbe } from '../../../src/domains/media-probe.ts'
-import { domainPoolUsers } from '../../../src/domains/pool-users.ts'
+import { creationPoolUsers, domainPoolUsers } from '../../../src/domains/pool-users.ts'
 import { DomainPower } from '../../../src/domains/power.ts'
 import { ImageInspector } from '../../../src/images/inspect.ts'
 import { LibvirtClient } from '../../../src/libvirt/client.ts'
@@ -118,6 +118,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
   })
   const deleter = new VmDeleter({ deps, client, operations })
   pools.addUserSource(domainPoolUsers(inventory))
+  pools.addUserSource(creationPoolUsers(operations, POOL))
   await inventory.start()
   await client.ready(within())
   await pools.start()

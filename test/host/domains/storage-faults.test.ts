@@ -52,6 +52,23 @@ describe.skipIf(missing !== undefined)('storage that fails', () => {
     await expect(agent.vms.status(what.vmId, within())).rejects.toMatchObject({ reason: 'VM_NOT_FOUND' })
   })
 
+  test('a pool is not destroyed between the disks of a new VM and its definition', async () => {
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0711', 'tmpfs', mounted])
+    await agent.close()
+    let refusal: unknown
+    agent = await openAgent(base, inject('libvirtDir') ?? '', {
+      aroundCall: async (name, call) => {
+        if (name === 'remote:DOMAIN_DEFINE_XML_FLAGS')
+          refusal = await agent.pools.destroy('memory', context()).catch((error: unknown) => error)
+        return call()
+      },
+    })
+    await initPool('memory')
+    const what = vmRequest({}, { disks: [newDisk({ poolId: 'memory' })] })
+    await agent.vms.create(what, within())
+    expect(refusal).toMatchObject({ reason: 'POOL_IN_USE', message: expect.stringContaining(what.vmId) })
+  })
+
   test('a disk on a tmpfs, which has no O_DIRECT, goes through the page cache', async () => {
     await run('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0711', 'tmpfs', mounted])
     await initPool('memory')
