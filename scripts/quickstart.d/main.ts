@@ -26,7 +26,16 @@ const imageUrl = need('QS_IMAGE_URL')
 const imageSha256 = process.env['QS_IMAGE_SHA256'] ?? ''
 const libvirtSocket = need('QS_LIBVIRT_SOCKET')
 const domainType = need('QS_DOMAIN_TYPE')
+const isForeignImage = process.env['QS_FOREIGN_IMAGE'] === '1'
 const logDir = process.env['QS_LOG_DIR'] ?? workDir
+
+// Most published cloud images come without the guest agent, and it is what tells us about the guest.
+const INSTALL_GUEST_AGENT = `command -v qemu-ga || {
+  if command -v apt-get; then apt-get update && apt-get install -y qemu-guest-agent
+  elif command -v dnf; then dnf install -y qemu-guest-agent
+  elif command -v zypper; then zypper -n install qemu-guest-agent; fi
+}
+systemctl start qemu-guest-agent || true`
 
 const poolId = randomUUID()
 const vmId = randomUUID()
@@ -183,6 +192,7 @@ async function vmRequest(backingFile: string): Promise<object> {
       },
     ],
     write_files: [{ path: '/etc/limiquantix-marker', content: `${marker}\n` }],
+    ...(isForeignImage ? { runcmd: [INSTALL_GUEST_AGENT] } : {}),
   })}`
   const networkConfig = stringify({
     version: 2,
