@@ -47,11 +47,14 @@ export async function serve(config: Config): Promise<number> {
   try {
     await agent.load()
     const listeners = await listen(config, agent, log, layout.socket)
-    const watchdog = await announce(manager, listeners, config, log)
-    const background = recoverAndLink(agent, stopping.signal, log)
+    // Together: new work waits for the recovery, which must not wait for a slow service manager.
+    const [watchdog, background] = [
+      announce(manager, listeners, config, log),
+      recoverAndLink(agent, stopping.signal, log),
+    ]
     await stopRequested
     log.info({}, 'stopping')
-    clearInterval(watchdog)
+    clearInterval(await watchdog)
     await manager.stopping()
     await Promise.all([listeners.grpc.drain(DRAIN_MS), ...listeners.http.map((server) => server.close(DRAIN_MS))])
     await background
