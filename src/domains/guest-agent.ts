@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import type { OpContext } from '../core/context.ts'
 import { AgentError } from '../core/errors.ts'
 import { VIR_ERR } from '../libvirt/constants.ts'
@@ -41,9 +42,9 @@ export class GuestAgent {
   async exec(program: string, args: readonly string[], timeoutMs: number, ctx: OpContext): Promise<GuestCommandResult> {
     const deadline = monotonicMs() + timeoutMs
     const request = { path: program, arg: args, 'capture-output': true }
-    const { pid } = (await this.#command('guest-exec', request, ctx)) as { pid: number }
+    const { pid } = await this.#answer('guest-exec', request, startedSchema, ctx)
     for (;;) {
-      const status = (await this.#command('guest-exec-status', { pid }, ctx)) as ExecStatus
+      const status = await this.#answer('guest-exec-status', { pid }, execStatusSchema, ctx)
       if (status.exited) return resultOf(status)
       if (monotonicMs() > deadline) return { exitCode: -1, stdout: '', stderr: '', timedOut: true }
       // The agent has no notification for this.
@@ -53,12 +54,12 @@ export class GuestAgent {
 
   /** Content of a file in the guest; more than `maxBytes` is GUEST_AGENT_REFUSED. */
   async readFile(path: string, maxBytes: number, ctx: OpContext): Promise<Buffer> {
-    const handle = (await this.#command('guest-file-open', { path, mode: 'r' }, ctx)) as number
+    const handle = await this.#answer('guest-file-open', { path, mode: 'r' }, z.number(), ctx)
     try {
       const chunks: Buffer[] = []
       let total = 0
       for (;;) {
-        const chunk = (await this.#command('guest-file-read', { handle, count: READ_CHUNK_BYTES }, ctx)) as FileChunk
+        const chunk = await this.#answer('guest-file-read', { handle, count: READ_CHUNK_BYTES }, fileChunkSchema, ctx)
         const data = Buffer.from(chunk['buf-b64'] ?? '', 'base64')
         total += data.length
         if (total > maxBytes) throw this.#refused(`${path} is larger than ${maxBytes} bytes`)
@@ -68,6 +69,12 @@ export class GuestAgent {
     } finally {
       await this.#command('guest-file-close', { handle }, ctx)
     }
+  }
+
+  async #answer<T>(execute: string, args: object, schema: z.ZodType<T>, ctx: OpContext): Promise<T> {
+    const answer = schema.safeParse(await this.#command(execute, args, ctx))
+    if (answer.success) return answer.data
+    throw this.#refused(`the answer to ${execute} has not the form it should have`)
   }
 
   async #command(execute: string, args: object | undefined, ctx: OpContext): Promise<unknown> {
@@ -114,20 +121,18 @@ export class GuestAgent {
   }
 }
 
-interface ExecStatus {
-  readonly exited: boolean
-  readonly exitcode?: number
-  readonly signal?: number
-  readonly 'out-data'?: string
-  readonly 'err-data'?: string
-}
+// Whoever owns the guest decides what its agent says.
+const startedSchema = z.object({ pid: z.number() })
+const execStatusSchema = z.object({
+  exited: z.boolean(),
+  exitcode: z.number().optional(),
+  signal: z.number().optional(),
+  'out-data': z.string().optional(),
+  'err-data': z.string().optional(),
+})
+const fileChunkSchema = z.object({ 'buf-b64': z.string().optional(), eof: z.boolean().optional() })
 
-interface FileChunk {
-  readonly 'buf-b64'?: string
-  readonly eof?: boolean
-}
-
-function resultOf(status: ExecStatus): GuestCommandResult {
+function resultOf(status: z.infer<typeof execStatusSchema>): GuestCommandResult {
   const text = (data: string | undefined) => Buffer.from(data ?? '', 'base64').toString('utf8')
   return {
     exitCode: status.exitcode ?? 128 + (status.signal ?? 0),

@@ -89,6 +89,22 @@ describe('guest agent', () => {
     await expect(scripted({ 'guest-ping': [libvirtError(code)] }).agent.ping(ctx)).rejects.toMatchObject({ reason })
   })
 
+  test.each<[string, Readonly<Record<string, unknown[]>>]>([
+    ['no process id', { 'guest-exec': [null] }],
+    ['a process id that is no number', { 'guest-exec': [{ pid: '7' }] }],
+    ['no status', { 'guest-exec': [{ pid: 7 }], 'guest-exec-status': [null] }],
+    ['output that is no text', { 'guest-exec': [{ pid: 7 }], 'guest-exec-status': [{ exited: true, 'out-data': 5 }] }],
+    ['no handle', { 'guest-file-open': [{}] }],
+    [
+      'a piece that is no text',
+      { 'guest-file-open': [5], 'guest-file-read': [{ 'buf-b64': {} }], 'guest-file-close': [{}] },
+    ],
+  ])('a guest that answers with %s is refused, not believed', async (_, answers) => {
+    const { agent } = scripted(answers)
+    const work = 'guest-exec' in answers ? agent.exec('/bin/ls', [], 5_000, ctx) : agent.readFile('/x', 10, ctx)
+    await expect(work).rejects.toMatchObject({ reason: 'GUEST_AGENT_REFUSED' })
+  })
+
   test('an answer that is not JSON is refused, not believed', async () => {
     await expect(scripted({ 'guest-ping': ['<html>'] }).agent.ping(ctx)).rejects.toMatchObject({
       reason: 'GUEST_AGENT_REFUSED',
