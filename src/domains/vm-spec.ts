@@ -52,6 +52,13 @@ export function checkRequest(request: CreateVmRequest): CreateVmRequest {
     'disks',
     [...checked.disks, ...checked.cdroms].map((device) => device.id),
   )
+  // One file under two disks is written by two: libvirt would define it, and its content be lost.
+  refuseTwins(
+    'disks.path',
+    checked.disks
+      .filter(({ path }) => path !== '')
+      .map(({ path, poolId }) => (path.startsWith('/') ? path : `${poolId}:${path}`)),
+  )
   refuseTwins(
     'nics',
     checked.nics.map((nic) => nic.id),

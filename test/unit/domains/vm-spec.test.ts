@@ -74,6 +74,11 @@ describe('a request', () => {
       { nics: [1, 2].map((n) => ({ ...nic, id: `n${n}`, macAddress: '52:54:00:00:00:01' })) },
       'given twice',
     ],
+    [
+      'one file under two disks',
+      { disks: [disk({ id: 'a', path: '/p/x.raw' }), disk({ id: 'b', path: '/p//x.raw' })] },
+      'twice',
+    ],
     ['a read-only SATA disk', { disks: [disk({ bus: 'sata', readonly: true })] }, 'read-only'],
     ['a fractional size', { disks: [disk({ sizeBytes: 1.5 })] }, 'size'],
     ['a hundred disks', { disks: Array.from({ length: 100 }, () => disk()) }, '64'],
