@@ -1,7 +1,8 @@
 import type { Logger } from '../core/context.ts'
+import type { ControlPlaneStatus } from '../core/model.ts'
 import { abortable, KeyedLock } from '../core/keyed-lock.ts'
 import { MIB } from '../core/bytes.ts'
-import { createControlPlaneLink, type ControlPlaneLink } from '../controlplane/link.ts'
+import { createControlPlaneLink, type ControlPlaneLink, type LinkStatus } from '../controlplane/link.ts'
 import { createRegistrar } from '../controlplane/registration.ts'
 import { VmCreator } from '../domains/create.ts'
 import { VmDeleter } from '../domains/delete.ts'
@@ -120,6 +121,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
     ...(config.node.hostname === undefined ? {} : { hostname: config.node.hostname }),
     ...(config.node.management_ip === undefined ? {} : { managementIp: config.node.management_ip }),
   })
+  const link = config.control_plane.registration_enabled ? makeLink() : undefined
   const waiting = new Set(['recovery of interrupted work'])
   const services: Services = {
     host: createHostService({
@@ -128,6 +130,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       inventory,
       telemetry,
       hypervisor: () => hypervisor.now(),
+      controlPlane: () => linkStatus(link?.status()),
       waitingFor: () => [...waiting],
     }),
     vms: createVmService({
@@ -141,7 +144,6 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
     images: createImageService({ operations, pools, downloads, settings: downloadSettings, log }),
   }
 
-  const link = config.control_plane.registration_enabled ? makeLink() : undefined
   return {
     services,
     link,
@@ -194,6 +196,10 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       log,
     })
   }
+}
+
+function linkStatus(status: LinkStatus | undefined): ControlPlaneStatus | undefined {
+  return status === undefined ? undefined : { ...status, connected: status.state === 'connected' }
 }
 
 // What was interrupted by the stop goes on at the next start.

@@ -311,6 +311,16 @@ export interface HealthSummary {
   readonly uptimeSeconds: number
 }
 
+/** The conversation with the control plane. `lastAckAt` is ms since the epoch; undefined before the first acknowledgement. */
+export interface ControlPlaneStatus {
+  readonly connected: boolean
+  readonly lastAckAt: number | undefined
+  readonly heartbeatsAcknowledged: number
+  readonly heartbeatsFailed: number
+  readonly registrations: number
+  readonly registrationsFailed: number
+}
+
 /** Load of the host at `observedAt`. */
 export interface HostLoad {
   readonly observedAt: number

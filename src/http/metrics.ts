@@ -75,6 +75,17 @@ function agentMetrics(registry: Registry, { host, images }: Services): Read {
   const up = gauge('limiquantix_uptime_seconds', 'Time since the agent started.')
   const ready = gauge('limiquantix_ready', '1 when the agent is ready.')
   const connected = gauge('limiquantix_libvirt_connected', '1 while the agent is connected to libvirt.')
+  const linked = gauge('limiquantix_control_plane_connected', '1 while the control plane acknowledges heartbeats.')
+  const lastAck = gauge(
+    'limiquantix_control_plane_last_ack_timestamp_seconds',
+    'Time of the last acknowledged heartbeat.',
+  )
+  const beats = gauge(
+    'limiquantix_control_plane_requests',
+    'Requests to the control plane since the start.',
+    'kind',
+    'result',
+  )
   const operations = gauge('limiquantix_operations', 'Remembered operations.', 'kind', 'state')
   return () => {
     const { version, uptimeSeconds } = host.health()
@@ -82,6 +93,15 @@ function agentMetrics(registry: Registry, { host, images }: Services): Read {
     up.set(uptimeSeconds)
     ready.set(host.readiness().ready ? 1 : 0)
     connected.set(host.hypervisor().connected ? 1 : 0)
+    const link = host.controlPlane()
+    if (link !== undefined) {
+      linked.set(link.connected ? 1 : 0)
+      lastAck.set((link.lastAckAt ?? 0) / 1000)
+      beats.set({ kind: 'heartbeat', result: 'acknowledged' }, link.heartbeatsAcknowledged)
+      beats.set({ kind: 'heartbeat', result: 'failed' }, link.heartbeatsFailed)
+      beats.set({ kind: 'registration', result: 'acknowledged' }, link.registrations)
+      beats.set({ kind: 'registration', result: 'failed' }, link.registrationsFailed)
+    }
     operations.reset()
     for (const state of ['pending', 'running', 'completed', 'failed', 'cancelled'])
       operations.set({ kind: 'download', state }, 0)

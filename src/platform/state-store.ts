@@ -68,11 +68,11 @@ function openCollection<T>(directory: string, log: Logger): StateCollection<T> {
       }),
     async entries() {
       await prepare()
-      const names = (await readdir(directory)).filter((name) => name.endsWith('.json')).sort()
+      const names = (await readdir(directory)).filter((name) => keyOf(name) !== undefined).sort()
       const found: [string, T][] = []
       for (const name of names) {
         const value = await read(path.join(directory, name))
-        if (value !== undefined) found.push([decodeURIComponent(name.slice(0, -'.json'.length)), value])
+        if (value !== undefined) found.push([keyOf(name) ?? name, value])
       }
       return found
     },
@@ -83,5 +83,17 @@ async function prepareDirectory(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   for (const name of await readdir(directory)) {
     if (name.endsWith(TEMP_SUFFIX)) await rm(path.join(directory, name), { force: true })
+  }
+}
+
+// The key of one of our files; undefined for files that somebody else put there.
+function keyOf(fileName: string): string | undefined {
+  if (!fileName.endsWith('.json')) return undefined
+  const encoded = fileName.slice(0, -'.json'.length)
+  try {
+    const key = decodeURIComponent(encoded)
+    return encodeURIComponent(key) === encoded ? key : undefined
+  } catch {
+    return undefined
   }
 }

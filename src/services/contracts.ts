@@ -3,6 +3,7 @@
  * caller is gone, which ends waiting and reading but never cancels work that was begun.
  */
 import type {
+  ControlPlaneStatus,
   CreateVmRequest,
   DownloadJob,
   DownloadRequest,
@@ -23,6 +24,8 @@ export interface HostService {
   facts(signal: AbortSignal): Promise<HostFacts>
   hypervisor(): HypervisorFacts
   load(): HostLoad
+  /** Undefined when the agent is not to register anywhere. */
+  controlPlane(): ControlPlaneStatus | undefined
   /** The agent's persistent id (not the control plane's node id). */
   nodeId(): string
   /** Ready = listeners up, recovery done. Depends on no pool and not on libvirt. `waitingFor` names what is not. */

@@ -1,4 +1,4 @@
-import type { HypervisorFacts } from '../core/model.ts'
+import type { ControlPlaneStatus, HypervisorFacts } from '../core/model.ts'
 import type { HostInventory } from '../host/inventory.ts'
 import type { Telemetry } from '../host/telemetry.ts'
 import { monotonicMs } from '../platform/clock.ts'
@@ -15,6 +15,8 @@ export interface HostServiceOptions {
   readonly telemetry: Pick<Telemetry, 'load'>
   /** Called for every question; must answer at once. */
   readonly hypervisor: () => HypervisorStatus
+  /** State of the link; undefined without a control plane. Must answer at once. */
+  readonly controlPlane: () => ControlPlaneStatus | undefined
   /** Names of what start-up still waits for; empty = ready. */
   readonly waitingFor: () => readonly string[]
 }
@@ -38,6 +40,7 @@ export function createHostService(options: HostServiceOptions): HostService {
     facts: (signal) => options.inventory.read(signal),
     hypervisor: () => ({ name: HYPERVISOR_NAME, ...options.hypervisor() }),
     load: () => options.telemetry.load(),
+    controlPlane: () => options.controlPlane(),
     nodeId: () => options.agentId,
     readiness() {
       const waitingFor = options.waitingFor()

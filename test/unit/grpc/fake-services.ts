@@ -63,6 +63,7 @@ export function fakeServices(overrides: Overrides = {}): FakeServices {
         maxVcpus: 288,
         kvm: false,
       }),
+      controlPlane: () => undefined,
       load: () => ({
         observedAt: NOW,
         cpuUsagePercent: 3.5,

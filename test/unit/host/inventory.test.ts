@@ -116,6 +116,7 @@ describe('the host service', () => {
       inventory: createInventory(),
       telemetry: { load: () => ({}) as never },
       hypervisor: () => ({ connected, version: '9.0.0', qemuVersion: '7.2.0', maxVcpus: 16, kvm: false }),
+      controlPlane: () => undefined,
       waitingFor: () => waiting,
     })
     expect(service.health()).toEqual({

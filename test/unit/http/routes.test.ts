@@ -348,6 +348,22 @@ describe('metrics', () => {
     }
   })
 
+  test('tells the state of the link to the control plane', async () => {
+    const link = {
+      connected: true,
+      lastAckAt: 5_000,
+      heartbeatsAcknowledged: 3,
+      heartbeatsFailed: 1,
+      registrations: 1,
+      registrationsFailed: 0,
+    }
+    await using own = await startHttpRig({ host: { controlPlane: () => link } })
+    const lines = (await own.fetch('GET', '/metrics')).text.split('\n')
+    expect(lines).toContain('limiquantix_control_plane_connected 1')
+    expect(lines).toContain('limiquantix_control_plane_last_ack_timestamp_seconds 5')
+    expect(lines).toContain('limiquantix_control_plane_requests{kind="heartbeat",result="failed"} 1')
+  })
+
   test('a service that fails is counted and the page is served', async () => {
     await using own = await startHttpRig({
       vms: { list: () => Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'no connection')) },

@@ -49,6 +49,13 @@ describe('StateStore', () => {
     expect((await readdir(path.join(dir, 'things'))).sort()).toEqual(['bad.json.corrupt', 'good.json'])
   })
 
+  it('passes over files that are not its own', async () => {
+    await open().put('mine', { n: 1 })
+    await writeFile(path.join(dir, 'things', '%zz.json'), '{"n":2}')
+    await writeFile(path.join(dir, 'things', 'README'), 'hello')
+    expect(await open().entries()).toEqual([['mine', { n: 1 }]])
+  })
+
   it('ends with the last of many concurrent writes', async () => {
     const things = open()
     await Promise.all(Array.from({ length: 50 }, (_, n) => things.put('a', { n })))
