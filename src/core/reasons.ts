@@ -100,6 +100,11 @@ export const REASONS = {
     'A host tool ended with an error.',
     'The message has its exit code and the end of its output.',
   ),
+  COMMAND_STUCK: reason(
+    'UNAVAILABLE',
+    'A host tool hangs in the kernel and cannot be killed.',
+    'Repair or unmount the file system it works on; the process ends then.',
+  ),
   COMMAND_MISSING: reason(
     'FAILED_PRECONDITION',
     'A host tool is not installed.',

@@ -79,12 +79,7 @@ export class VmCreator {
       cloudInitDigest: cloudInitDigest(cloudInit),
       hasSeed: needsSeed,
     }
-    if (isBeingCleanedUp(this.#operations, vmId)) {
-      throw new AgentError(
-        'CONFLICT',
-        `VM ${vmId}: what a failed operation left of it is still being removed; retry later`,
-      )
-    }
+    this.#refuseDuringCleanup(vmId)
     if (await this.#isThere(params, signal)) return { vmId, created: false }
     await this.#requireFreeName(vmId, name, signal)
     const id = randomUUID()
@@ -108,6 +103,15 @@ export class VmCreator {
     }
   }
 
+  // A cleanup deletes by VM id: it would take what is being created now.
+  #refuseDuringCleanup(vmId: string): void {
+    if (!isBeingCleanedUp(this.#operations, vmId)) return
+    throw new AgentError(
+      'CONFLICT',
+      `VM ${vmId}: what a failed operation left of it is still being removed; retry later`,
+    )
+  }
+
   #handler(): OperationHandler<CreateParams, CreateResult, SagaJournal<CreateState>> {
     return {
       kind: CREATE_KIND,
@@ -119,6 +123,7 @@ export class VmCreator {
         const documents = this.#documents.get(ctx.id)
         try {
           // Once more, now that nobody else can change it.
+          this.#refuseDuringCleanup(vmId)
           if (await this.#isThere(params, ctx.signal, ctx.id)) return { vmId, created: false }
           await this.#requireFreeName(vmId, name, ctx.signal)
           const plan = await planVm(request, params, this.#deps, ctx)

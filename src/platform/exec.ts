@@ -28,7 +28,7 @@ const STDERR_TAIL = 600
 
 /**
  * Runs a host tool without a shell, in its own process group, with LC_ALL=C. At the deadline or when `signal` fires the whole group gets
- * TERM and 2 s later KILL. Errors: COMMAND_MISSING, COMMAND_FAILED (exit code and end of stderr), DEADLINE_EXCEEDED, CANCELLED.
+ * TERM and 2 s later KILL. Errors: COMMAND_MISSING, COMMAND_FAILED (exit code and end of stderr), COMMAND_STUCK (it survives KILL), DEADLINE_EXCEEDED, CANCELLED.
  */
 export async function run(command: Command, signal?: AbortSignal): Promise<CommandResult> {
   // execa is loaded at the first use: an idle agent runs no tool, and start-up time counts.
@@ -45,9 +45,16 @@ export async function run(command: Command, signal?: AbortSignal): Promise<Comma
     ...(command.input === undefined ? { stdin: 'ignore' as const } : { input: command.input }),
   })
   const ended = superviseGroup(child.pid, command.timeoutMs, signal)
-  const result = await child
+  const result = await Promise.race([child, ended.abandoned])
   const why = ended.settle()
   const name = command.file.split('/').at(-1)
+  if (result === undefined) {
+    // It is left behind: waiting for it would hold up, and keep locked, what can go on without it.
+    throw new AgentError(
+      'COMMAND_STUCK',
+      `${name} does not end although it was killed: it hangs in the kernel, as on a file system whose server is gone`,
+    )
+  }
   if (result.code === 'ENOENT') {
     const hint = command.package ? `; install the Debian package ${command.package}` : ''
     throw new AgentError('COMMAND_MISSING', `${name} is not installed${hint}`)
@@ -82,19 +89,24 @@ function superviseGroup(
   pid: number | undefined,
   timeoutMs: number,
   signal: AbortSignal | undefined,
-): { settle(): End } {
+): { readonly abandoned: Promise<undefined>; settle(): End } {
   let why: End = 'self'
   let killTimer: NodeJS.Timeout | undefined
+  const { promise: abandoned, resolve: abandon } = Promise.withResolvers<undefined>()
   const stop = (reason: End) => {
     if (why !== 'self') return
     why = reason
     signalGroup(pid, 'SIGTERM')
-    killTimer = setTimeout(() => signalGroup(pid, 'SIGKILL'), KILL_GRACE_MS)
+    killTimer = setTimeout(() => {
+      signalGroup(pid, 'SIGKILL')
+      killTimer = setTimeout(() => abandon(undefined), KILL_GRACE_MS)
+    }, KILL_GRACE_MS)
   }
   const deadline = setTimeout(() => stop('deadline'), timeoutMs)
   const onAbort = () => stop('aborted')
   signal?.addEventListener('abort', onAbort, { once: true })
   return {
+    abandoned,
     settle() {
       clearTimeout(deadline)
       clearTimeout(killTimer)

@@ -4,7 +4,6 @@ import buildConnector from 'undici/lib/core/connect.js'
 import Dispatchers from 'undici/lib/dispatcher/dispatcher.js'
 import EnvHttpProxyAgent from 'undici/lib/dispatcher/env-http-proxy-agent.js'
 import { AgentError, errorText, isAgentError } from '../core/errors.ts'
-import { quote } from '../core/ids.ts'
 import { DirectSocket, type ByteSink } from './direct-socket.ts'
 import { guardedLookup, parseFetchUrl, withoutQuery, type FetchPolicy } from './fetch-policy.ts'
 
@@ -58,7 +57,10 @@ export async function openDownload(url: string, options: FetchOptions): Promise<
       throw error
     }
   }
-  throw new AgentError('DOWNLOAD_HTTP_STATUS', `${quote(url)} redirects more than ${MAX_REDIRECTS} times`)
+  throw new AgentError(
+    'DOWNLOAD_HTTP_STATUS',
+    `${withoutQuery(new URL(url))} redirects more than ${MAX_REDIRECTS} times`,
+  )
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>

@@ -42,6 +42,13 @@ describe('run', () => {
     expect(failed).toMatchObject({ reason: 'DEADLINE_EXCEEDED' })
   })
 
+  it('goes on without a process that survives its killing', async () => {
+    // A grandchild in a session of its own keeps the pipes open, which is how a process stuck in the kernel looks from here.
+    const script = 'setsid sleep 20 & echo $!; wait'
+    const failed = run({ ...base, args: ['-c', script], timeoutMs: 200 })
+    await expect(failed).rejects.toMatchObject({ reason: 'COMMAND_STUCK' })
+  })
+
   it('ends the command when the caller aborts', async () => {
     const controller = new AbortController()
     const running = run({ ...base, args: ['-c', 'sleep 60'] }, controller.signal)
