@@ -1,4 +1,7 @@
 import type { Logger } from '../core/context.ts'
+import type { Mounter } from '../platform/mounter.ts'
+import type { StateCollection } from '../platform/state-store.ts'
+import type { MountPointRecord } from './mount-point.ts'
 import type { StorageIo } from './storage-io.ts'
 
 /** Directories of the agent that matter to storage; absolute, normalised. */
@@ -7,6 +10,8 @@ export interface StoragePaths {
   readonly localPools: string
   /** Further parents where an earlier agent put `<poolId>` directories (contract 4.1). */
   readonly formerLocalPools: readonly string[]
+  /** Parent of the mount points of pools that name none: `<mounts>/nfs-<poolId>` (contract 4.1: `/var/lib/limiquantix/mnt`). */
+  readonly mounts: string
   /** Directories no pool may be, contain or lie in: the agent's own state. */
   readonly reserved: readonly string[]
 }
@@ -14,6 +19,9 @@ export interface StoragePaths {
 /** What every backend is built on. */
 export interface StorageEnvironment {
   readonly io: StorageIo
+  readonly mounter: Mounter
+  /** Mount points this agent made, by pool id: only these are removed again. */
+  readonly mountPoints: StateCollection<MountPointRecord>
   readonly paths: StoragePaths
   /** The agent's persistent id: tells its own unfinished work from that of other hosts on shared pools. */
   readonly nodeId: string

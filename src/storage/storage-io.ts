@@ -76,11 +76,14 @@ export class StorageIo {
     return attempt()
   }
 
-  /** Ends the helper of a pool that is gone; a shared one stays. */
-  forget(target: PoolTarget): void {
+  /** Ends the helper of a pool that is not used any more and waits until it has left with all its open files; a shared one stays. */
+  async forget(target: PoolTarget): Promise<void> {
     if (target.isolation === 'common') return
-    this.#workers.get(workerKey(target))?.close()
-    this.#workers.delete(workerKey(target))
+    const key = workerKey(target)
+    const worker = this.#workers.get(key)
+    await worker?.reset()
+    // One that does not leave is remembered, so that there never are two.
+    if (worker?.stuck === 0 && worker.pid === undefined && this.#workers.get(key) === worker) this.#workers.delete(key)
   }
 
   /** Pids of live helpers, how many are stuck in the kernel, and how many probes are under way. */

@@ -12,6 +12,12 @@ const BY_ERRNO: Readonly<Record<string, readonly [Reason, string]>> = {
   ENAMETOOLONG: ['INVALID_PATH', 'a component of it is too long'],
   ENOTEMPTY: ['CONFLICT', 'the directory is not empty'],
   EBUSY: ['CONFLICT', 'it is in use'],
+  ESTALE: ['POOL_STALE', 'the server no longer knows the mounted directory'],
+  ETIMEDOUT: ['SERVER_NOT_ANSWERING', 'the server of the pool does not answer'],
+  ECONNREFUSED: ['SERVER_NOT_ANSWERING', 'the server of the pool refuses connections'],
+  EHOSTUNREACH: ['SERVER_NOT_ANSWERING', 'the server of the pool cannot be reached'],
+  ENETUNREACH: ['SERVER_NOT_ANSWERING', 'the server of the pool cannot be reached'],
+  EHOSTDOWN: ['SERVER_NOT_ANSWERING', 'the server of the pool cannot be reached'],
 }
 
 /** errno of a failed system call, or undefined for any other value. */
