@@ -1,6 +1,6 @@
 import type { OpContext } from '../core/context.ts'
 import { errorText } from '../core/errors.ts'
-import type { DiscoveredPool, PoolBackendFactory } from './backend.ts'
+import type { DiscoveredPool, PoolBackendFactory, PoolTraits } from './backend.ts'
 import type { StorageEnvironment } from './environment.ts'
 
 /** What to look for: one pool, or whatever shows; `knownRoots` are the directories of pools that need not be found. */
@@ -20,9 +20,9 @@ export async function discoverPools(
   ctx: OpContext,
 ): Promise<DiscoveredPool[]> {
   const mounts = (await environment.mounter.list()).filter(({ mountPoint }) => !knownRoots.includes(mountPoint))
-  const readMarker = async (root: string) => {
-    // A helper for each place: a dead mount among the candidates must not take the others with it.
-    const target = { poolId: `discovery at ${root}`, isolation: 'own' } as const
+  const readMarker = async (root: string, { isolation }: PoolTraits) => {
+    // Where a file system can hang, a helper for each place: a dead one among the candidates must not take the others with it.
+    const target = { poolId: `discovery at ${root}`, isolation }
     try {
       return await environment.io.call(target, 'markerIn', { root }, { signal: ctx.signal })
     } catch (error) {
@@ -36,7 +36,8 @@ export async function discoverPools(
   const found: DiscoveredPool[] = []
   for (const factory of factories) {
     if (factory.discover === undefined) continue
-    found.push(...(await factory.discover({ mounts, readMarker }, poolId)))
+    const facts = { mounts, readMarker: (root: string) => readMarker(root, factory.traits) }
+    found.push(...(await factory.discover(facts, poolId)))
     if (poolId !== undefined && found.length > 0) break
   }
   return found
