@@ -107,7 +107,7 @@ end_server() {
   server_pid "$dir" "$name" >/dev/null || return 0
   # A frozen one would not hear of it.
   signal_server "$dir" "$name" "$signal"
-  signal_server "$dir" "$name" CONT 2>/dev/null || true
+  (signal_server "$dir" "$name" CONT) 2>/dev/null || true
   while server_pid "$dir" "$name" >/dev/null; do
     if ((SECONDS >= deadline)); then
       signal_server "$dir" "$name" KILL
