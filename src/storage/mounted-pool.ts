@@ -168,15 +168,7 @@ export class MountedPool {
     const sharing = (await mounter.list()).filter(({ device, mountId }) => {
       return device === entry.device && mountId !== entry.mountId
     })
-    if (!this.#silent || sharing.length > 0) {
-      try {
-        await mounter.unmount(entry.mountPoint, false, signal)
-        return
-      } catch (error) {
-        // A dead server shows by the deadline; a busy mount is not forced.
-        if (!isAgentError(error, 'DEADLINE_EXCEEDED') || signal.aborted) throw error
-      }
-    }
+    if ((!this.#silent || sharing.length > 0) && (await this.#unmountOnce(entry, false, signal))) return
     if (sharing.length > 0) {
       const places = sharing.map(({ mountPoint }) => mountPoint).join(', ')
       throw new AgentError(
@@ -184,7 +176,21 @@ export class MountedPool {
         `${this.#options.plan.server} does not answer, and ${entry.mountPoint} cannot be unmounted by force because ${places} share its connection`,
       )
     }
-    await mounter.unmount(entry.mountPoint, true, signal)
+    if (await this.#unmountOnce(entry, true, signal)) return
+    throw new AgentError('SERVER_NOT_ANSWERING', `${entry.mountPoint} cannot be unmounted, not even by force`)
+  }
+
+  /** False when the deadline passed and the mount is still there; a busy mount is an error. */
+  async #unmountOnce(entry: MountEntry, force: boolean, signal: AbortSignal): Promise<boolean> {
+    const { mounter } = this.#options.environment
+    try {
+      await mounter.unmount(entry.mountPoint, force, signal)
+      return true
+    } catch (error) {
+      if (!isAgentError(error, 'DEADLINE_EXCEEDED') || signal.aborted) throw error
+      // The kernel first takes the mount away and then says goodbye to the server, for whose answer it waits.
+      return (await mounter.list()).every(({ mountId }) => mountId !== entry.mountId)
+    }
   }
 
   #mountError(error: unknown): unknown {

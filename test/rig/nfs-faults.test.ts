@@ -62,6 +62,8 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
   const destroy = async (poolId: string) => rig.http<Failure>('DELETE', `/api/v1/storage/pools/${poolId}`)
   const mountsOf = async () =>
     (await rig.exec('cat /proc/self/mountinfo')).split('\n').filter((line) => / - nfs4? /.test(line))
+  /** A process that has a file open until `kill $(cat /run/holder)`. */
+  const hold = async (file: string) => rig.exec(`sleep 3000 > ${file} 2>&1 < /dev/null & echo $! > /run/holder`)
   const leftovers = async () => (await rig.exec(`ls -A ${MOUNTS} 2>/dev/null || true`)).trim()
 
   beforeAll(async () => {
@@ -217,7 +219,8 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
 
   test('a pool in use is not unmounted, and the users are named', async () => {
     const { poolId, mountPath, path } = await pool()
-    await rig.exec(`mkdir ${mountPath}/iso && sh -c 'sleep 3000 > ${mountPath}/iso/held & echo $! > /run/holder'`)
+    await rig.exec(`mkdir ${mountPath}/iso`)
+    await hold(`${mountPath}/iso/held`)
     const refused = await destroy(poolId)
     expect(refused.body).toMatchObject({
       error: 'pool_in_use',
@@ -232,7 +235,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
   test('a stale pool is mounted anew when nothing uses it, and only then', async () => {
     const { poolId, mountPath, path } = await pool()
     const [before] = await mountsOf()
-    await rig.exec(`sh -c 'sleep 3000 > ${mountPath}/held & echo $! > /run/holder'`)
+    await hold(`${mountPath}/held`)
     // The same content under another inode: the file handles of the old one are stale.
     await cp(path, `${path}.new`, { recursive: true })
     await rm(path, { recursive: true })

@@ -198,6 +198,18 @@ describe('a dead pool', () => {
     expect(await script.create({ mountPoint: place }).deactivate(script.ctx)).toBe('deactivated')
     expect(script.unmounts).toEqual([{ target: place, force: true }])
   })
+
+  test('counts as unmounted when the mount is gone, although umount waits for the server’s goodbye', async () => {
+    const base = await tempDirectory()
+    const place = `${base}/place`
+    const other = nfsEntry('/mnt/other', { mountId: 901, device: '0:98' })
+    const script = await setup(() => Promise.resolve(), [other, nfsEntry(place)])
+    script.mounter.unmount = () => {
+      script.mounts.length = 1
+      return Promise.reject(new AgentError('DEADLINE_EXCEEDED', 'umount did not finish'))
+    }
+    expect(await script.create({ mountPoint: place }).deactivate(script.ctx)).toBe('deactivated')
+  })
 })
 
 describe('discovery of NFS pools', () => {
