@@ -8,6 +8,9 @@
 readonly HOST_MEMORY_MB=3072
 readonly HOST_DATA_MB=4096
 readonly HOST_START_TIMEOUT_S=180
+# The TSC is told to be reliable, or a busy machine makes the kernel change to the HPET, where every look at the clock
+# is a device access that stops the other processor.
+readonly HOST_KERNEL_ARGS='quiet loglevel=4 mitigations=off audit=0 net.ifnames=0 systemd.show_status=0 clocksource=tsc tsc=reliable'
 
 address_of() { echo "10.99.0.$(($1 + 2))"; }
 
@@ -23,7 +26,7 @@ start_qemu() {
   inside "$dir" qemu-system-x86_64 -name "rig$number" -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max -smp 2 \
     -m "$HOST_MEMORY_MB" -nodefaults -no-user-config -display none -no-reboot \
     -kernel "$dir/image/vmlinuz" -initrd "$dir/image/initrd.gz" \
-    -append "root=/dev/vda rw console=ttyS0 quiet loglevel=4 mitigations=off audit=0 net.ifnames=0 systemd.show_status=0 systemd.hostname=rig$number rig.host=$number" \
+    -append "root=/dev/vda rw console=ttyS0 $HOST_KERNEL_ARGS systemd.hostname=rig$number rig.host=$number" \
     -drive "file=$run/disk.qcow2,format=qcow2,if=none,id=root,cache=unsafe,discard=unmap" -device virtio-blk-pci,drive=root,serial=root \
     -drive "file=$run/data1.raw,format=raw,if=none,id=data1,cache=unsafe,discard=unmap" -device virtio-blk-pci,drive=data1,serial=data1 \
     -drive "file=$run/data2.raw,format=raw,if=none,id=data2,cache=unsafe,discard=unmap" -device virtio-blk-pci,drive=data2,serial=data2 \

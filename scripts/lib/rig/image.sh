@@ -13,7 +13,7 @@ readonly HOST_DISK=8G
 
 rig_entries_of() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$RIG_RECIPE/$1"; }
 
-# The saved state fits one version of QEMU, and Node is part of the image. Kernel and Debian packages may move on
+# The saved state fits one version of QEMU and one speed of the TSC, and Node is part of the image. Kernel and Debian packages may move on
 # under an image, as they do under a host that nobody upgrades.
 image_hash() {
   {
@@ -21,6 +21,7 @@ image_hash() {
       "$PACKAGES_DIR"/{runtime,rig-host}.list
     "$NODE" --version
     qemu-system-x86_64 --version
+    grep -m 1 '^model name' /proc/cpuinfo
   } | sha256sum | cut -d' ' -f1
 }
 
