@@ -40,6 +40,8 @@ export interface CallOptions {
    * stop this one request.
    */
   readonly onTimeout?: 'kill' | 'cancel'
+  /** The process is up and the deadline of this call begins. */
+  readonly onBegin?: () => void
 }
 
 /**
@@ -90,6 +92,7 @@ export class WorkerProcess {
     }
     let timer = setTimeout(() => expire(`no helper within ${START_TIMEOUT_MS / 1000} s`), START_TIMEOUT_MS)
     const begin = () => {
+      options.onBegin?.()
       clearTimeout(timer)
       timer = setTimeout(
         () => expire(`${method} did not answer within ${options.timeoutMs / 1000} s`),

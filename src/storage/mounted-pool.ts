@@ -98,11 +98,6 @@ export class MountedPool {
     return ours ? 'deactivated' : closed
   }
 
-  async retire(ctx: OpContext): Promise<void> {
-    // Each call to a server that is known to be silent costs its deadline.
-    if (!this.#silent) await this.#pool.retire(ctx)
-  }
-
   async probe(ctx: OpContext): Promise<ProbeResult> {
     try {
       if ((await this.#mounted()) === undefined) throw this.#notMounted()

@@ -73,7 +73,7 @@ function createNfsPool(config: PoolConfig, environment: StorageEnvironment): Poo
     mountPath: mountPoint,
     activate: (request, ctx) => pool.activate(request, ctx),
     deactivate: (ctx) => pool.deactivate(ctx),
-    retire: (ctx) => pool.retire(ctx),
+    // No `retire`: other hosts may use the pool, and without its marker they would lose it.
     probe: (ctx) => pool.probe(ctx),
     listVolumes: (ctx) => pool.volumes.list(ctx),
     getVolume: (name, ctx) => pool.volumes.get(name, ctx),

@@ -94,7 +94,10 @@ export function checkMarker(marker: PoolMarker | undefined, root: string, poolId
     )
   }
   if (marker.poolId !== poolId) {
-    throw new AgentError('POOL_IDENTITY_MISMATCH', `${root} holds pool ${marker.poolId}, not pool ${poolId}`)
+    throw new AgentError(
+      'POOL_IDENTITY_MISMATCH',
+      `${root} holds pool ${marker.poolId}, not pool ${poolId}; if that one is given up on every host, remove the file ${MARKER_FILE} there`,
+    )
   }
   if (generation !== undefined && marker.generation !== generation) {
     throw new AgentError(
