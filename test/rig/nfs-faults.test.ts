@@ -75,6 +75,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
   })
   afterEach(async () => {
     await rig.heal()
+    await rig.tryExec('kill $(cat /run/holder); rm -f /run/holder')
     for (const poolId of made) {
       await until(async () => [204, 404].includes((await destroy(poolId)).status))
     }
@@ -240,6 +241,8 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
     await cp(path, `${path}.new`, { recursive: true })
     await rm(path, { recursive: true })
     await rename(`${path}.new`, path)
+    await rig.server('nfs').stop()
+    await rig.server('nfs').start()
     const stale = await health(poolId, /^ERROR$/, LEAVES_HEALTHY_MS)
     expect(stale).toMatchObject({
       healthReason: 'POOL_STALE',

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { AgentError, toAgentError } from '../../core/errors.ts'
 import type { Reason } from '../../core/reasons.ts'
 
@@ -22,7 +23,11 @@ const BY_ERRNO: Readonly<Record<string, readonly [Reason, string]>> = {
 
 /** errno of a failed system call, or undefined for any other value. */
 export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
+  if (!error.code.startsWith('Unknown system error')) return error.code
+  // libuv has no names for ESTALE, EDQUOT and a few others.
+  const number = 'errno' in error ? Math.abs(Number(error.errno)) : 0
+  return Object.entries(constants.errno).find(([, value]) => value === number)?.[0] ?? error.code
 }
 
 /** A failed system call on `what` as an AgentError; AgentErrors pass through. Unlisted errnos are POOL_IO_ERROR with their name. */
