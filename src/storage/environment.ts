@@ -1,7 +1,6 @@
 import type { Logger } from '../core/context.ts'
 import type { Mounter } from '../platform/mounter.ts'
 import type { StateCollection } from '../platform/state-store.ts'
-import type { MountPointRecord } from './mount-point.ts'
 import type { StorageIo } from './storage-io.ts'
 
 /** Directories of the agent that matter to storage; absolute, normalised. */
@@ -14,6 +13,13 @@ export interface StoragePaths {
   readonly mounts: string
   /** Directories no pool may be, contain or lie in: the agent's own state. */
   readonly reserved: readonly string[]
+}
+
+/** What is kept of a mount point the agent made, from before it makes it until it is removed. */
+export interface MountPointRecord {
+  readonly target: string
+  /** Outermost directory that was made for it. */
+  readonly outermost: string
 }
 
 /** What every backend is built on. */

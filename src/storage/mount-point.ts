@@ -5,13 +5,6 @@ import type { ActivationRequest } from './backend.ts'
 import type { StorageEnvironment } from './environment.ts'
 import type { PoolTarget } from './storage-io.ts'
 
-/** What is kept of a mount point the agent made, from before it makes it until it is removed. */
-export interface MountPointRecord {
-  readonly target: string
-  /** Outermost directory that was made for it. */
-  readonly outermost: string
-}
-
 /** The directory a pool is mounted on: made when that is safe, removed only when the agent made it and it is empty. */
 export class MountPoint {
   readonly #environment: StorageEnvironment
