@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// Two tiers: `unit` needs nothing but Node; `host` needs libvirtd, QEMU and the host tools that scripts/test installs.
+// Three tiers: `unit` needs nothing but Node; `host` needs libvirtd, QEMU and the host tools that scripts/test installs; `rig` is a
+// whole emulated host with real storage servers (docs/rig.md).
 export default defineConfig({
   // Not below node_modules: `npm ci` may replace that while a test runs.
   cacheDir: '.cache/vitest',
@@ -15,6 +16,16 @@ export default defineConfig({
           hookTimeout: 120_000,
           fileParallelism: false,
           globalSetup: ['test/host/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'rig',
+          include: ['test/rig/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+          globalSetup: ['test/rig/global-setup.ts'],
         },
       },
     ],

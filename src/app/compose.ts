@@ -21,6 +21,7 @@ import { TransferClient } from '../images/transfer-client.ts'
 import { LibvirtClient } from '../libvirt/client.ts'
 import { OperationManager } from '../operations/manager.ts'
 import { createConnectClient } from '../platform/connect-client.ts'
+import { createMounter } from '../platform/mounter.ts'
 import { openStateStore } from '../platform/state-store.ts'
 import { WorkerProcess } from '../platform/workers.ts'
 import type { Services } from '../services/contracts.ts'
@@ -67,9 +68,12 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
 
   const environment: StorageEnvironment = {
     io: new StorageIo(log),
+    mounter: createMounter(),
+    mountPoints: store.collection('mount-points'),
     paths: {
       localPools: layout.localPools,
       formerLocalPools: layout.formerLocalPools,
+      mounts: layout.mounts,
       reserved: [layout.store, layout.run, layout.vms],
     },
     nodeId: agentId,

@@ -15,6 +15,8 @@ export interface StateLayout {
   readonly localPools: string
   /** Where an earlier agent put local pools. */
   readonly formerLocalPools: readonly string[]
+  /** Mount points of pools that name none. */
+  readonly mounts: string
   /** Images that belong to no pool. */
   readonly cloudImages: string
   /** The pool of disks that name none. */
@@ -31,6 +33,7 @@ export function stateLayout(root: string, imagesPath: string | undefined): State
     vms: path.join(root, 'vms'),
     localPools: path.join(root, 'images'),
     formerLocalPools: [path.join(root, 'pools'), path.join(root, 'local')],
+    mounts: path.join(root, 'mnt'),
     cloudImages: imagesPath ?? path.join(root, 'cloud-images'),
     defaultPool: path.join(root, 'default-pool'),
   }

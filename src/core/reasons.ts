@@ -249,6 +249,56 @@ export const REASONS = {
     'The agent may not write in the pool.',
     'Check permissions and mount options.',
   ),
+  POOL_NOT_MOUNTED: reason(
+    'UNAVAILABLE',
+    'Nothing is mounted at the mount point of the pool.',
+    'The agent mounts it at its next look; the message of the pool says what keeps it from that.',
+  ),
+  POOL_STALE: reason(
+    'UNAVAILABLE',
+    'The server no longer knows the mounted directory (ESTALE): it was removed, replaced or exported anew.',
+    'Stop the named users; the agent mounts the pool anew as soon as nothing uses it.',
+  ),
+  MOUNT_FOREIGN: reason(
+    'FAILED_PRECONDITION',
+    'Something else is mounted at the mount point: another server, export, file system type or essential option.',
+    'Unmount it, or correct the configuration of the pool.',
+  ),
+  MOUNT_POINT_NOT_EMPTY: reason(
+    'FAILED_PRECONDITION',
+    'The mount point has content of its own, which the mount would hide.',
+    'Move the content away, or use another mount point.',
+  ),
+  MOUNT_FAILED: reason(
+    'INTERNAL',
+    'The mount failed for a cause the agent has no name for.',
+    'See the words of mount(8) in the message, and the kernel log.',
+  ),
+  MOUNT_OPTION_REFUSED: reason(
+    'INVALID_ARGUMENT',
+    'The kernel, the mount helper or the server does not support a mount option or protocol version.',
+    'Correct version and options of the pool.',
+  ),
+  SERVER_NOT_ANSWERING: reason(
+    'UNAVAILABLE',
+    'The storage server cannot be reached, or accepts requests and does not answer them.',
+    'Check the server and the network; the pool comes back by itself.',
+  ),
+  SERVER_UNKNOWN: reason(
+    'UNAVAILABLE',
+    'The name of the storage server has no address.',
+    'Correct the name, or the name resolution of this host.',
+  ),
+  EXPORT_MISSING: reason(
+    'FAILED_PRECONDITION',
+    'The server does not have the named export or path.',
+    'Correct the path, or export it on the server.',
+  ),
+  EXPORT_DENIED: reason(
+    'PERMISSION_DENIED',
+    'The server does not let this host use the export.',
+    'Allow the address of this host in the export on the server.',
+  ),
   POOL_PATH_CONFLICT: reason(
     'FAILED_PRECONDITION',
     'Another pool uses the same place.',

@@ -20,11 +20,15 @@ type FromWorker =
 
 /** How long a worker may take to leave after SIGKILL before it counts as stuck in the kernel. */
 const STUCK_AFTER_MS = 2_000
+/** How long a worker may take to start; the deadlines of its calls begin after that, so that a busy host is not taken for a dead file system. */
+const START_TIMEOUT_MS = 30_000
 
 interface Pending {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   readonly onEvent: ((event: unknown) => void) | undefined
+  /** Begins the deadline of the call. */
+  readonly begin: () => void
 }
 
 export interface CallOptions {
@@ -36,6 +40,8 @@ export interface CallOptions {
    * stop this one request.
    */
   readonly onTimeout?: 'kill' | 'cancel'
+  /** The process is up and the deadline of this call begins. */
+  readonly onBegin?: () => void
 }
 
 /**
@@ -47,6 +53,8 @@ export class WorkerProcess {
   readonly #name: string
   readonly #log: Logger
   #child: ChildProcess | undefined
+  #ready = false
+  readonly #leaving = new Set<ChildProcess>()
   #pending = new Map<number, Pending>()
   #nextId = 1
   #stuck = 0
@@ -77,17 +85,22 @@ export class WorkerProcess {
     const child = this.#child ?? this.#start()
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    this.#pending.set(id, { resolve, reject, onEvent: options.onEvent as Pending['onEvent'] })
-    const timer = setTimeout(() => {
-      reject(
-        new AgentError(
-          'DEADLINE_EXCEEDED',
-          `${this.#name}: ${method} did not answer within ${options.timeoutMs / 1000} s`,
-        ),
-      )
+    const expire = (text: string) => {
+      reject(new AgentError('DEADLINE_EXCEEDED', `${this.#name}: ${text}`))
       if (options.onTimeout === 'cancel') send(child, { cancel: id })
       else this.#kill(child, 'deadline passed')
-    }, options.timeoutMs)
+    }
+    let timer = setTimeout(() => expire(`no helper within ${START_TIMEOUT_MS / 1000} s`), START_TIMEOUT_MS)
+    const begin = () => {
+      options.onBegin?.()
+      clearTimeout(timer)
+      timer = setTimeout(
+        () => expire(`${method} did not answer within ${options.timeoutMs / 1000} s`),
+        options.timeoutMs,
+      )
+    }
+    this.#pending.set(id, { resolve, reject, onEvent: options.onEvent as Pending['onEvent'], begin })
+    if (this.#ready) begin()
     const onAbort = () => {
       send(child, { cancel: id })
       reject(options.signal.reason)
@@ -108,6 +121,18 @@ export class WorkerProcess {
     if (!this.#closed && this.#child === undefined) this.#start()
   }
 
+  /** Ends the process and waits until it has left, or counts as stuck; calls in flight fail with SHUTTING_DOWN, a later call starts another one. */
+  async reset(): Promise<void> {
+    const child = this.#child
+    if (child !== undefined)
+      this.#kill(child, 'no longer needed', new AgentError('SHUTTING_DOWN', `${this.#name} ends`))
+    const left = [...this.#leaving].map((each) => new Promise((resolve) => each.once('exit', resolve)))
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, STUCK_AFTER_MS)
+    await Promise.race([Promise.all(left), late])
+    clearTimeout(timer)
+  }
+
   /** Ends the process; calls in flight fail with SHUTTING_DOWN. */
   close(): void {
     this.#closed = true
@@ -124,18 +149,24 @@ export class WorkerProcess {
       // Not what test runners and inspectors put here for themselves. Small young generation: workers move bytes, not objects.
       execArgv: ['--max-semi-space-size=1'],
     })
-    child.on('message', (message: FromWorker) => this.#onMessage(message))
+    child.on('message', (message: FromWorker) => this.#onMessage(child, message))
     child.on('error', (error) => this.#onGone(child, error.message))
     child.on('exit', (code, signal) => this.#onGone(child, signal ?? `exit code ${code}`))
     // The worker leaves with its channel: it must not keep the agent alive.
     child.unref()
     child.channel?.unref()
     this.#child = child
+    this.#ready = false
     return child
   }
 
-  #onMessage(message: FromWorker): void {
-    if ('ready' in message) return
+  #onMessage(child: ChildProcess, message: FromWorker): void {
+    if ('ready' in message) {
+      if (this.#child !== child) return
+      this.#ready = true
+      for (const call of this.#pending.values()) call.begin()
+      return
+    }
     const call = this.#pending.get(message.id)
     if (call === undefined) return
     if ('event' in message) call.onEvent?.(message.event)
@@ -151,14 +182,18 @@ export class WorkerProcess {
     this.#failAll(new AgentError('WORKER_DIED', `the ${this.#name} worker ended (${why}) before it answered`))
   }
 
-  #kill(child: ChildProcess, why: string): void {
+  #kill(
+    child: ChildProcess,
+    why: string,
+    error = new AgentError('WORKER_DIED', `the ${this.#name} worker was killed because another of its calls hung`),
+  ): void {
     if (this.#child === child) this.#child = undefined
-    this.#log.warn({ why, pid: child.pid }, 'killing worker')
-    this.#failAll(
-      new AgentError('WORKER_DIED', `the ${this.#name} worker was killed because another of its calls hung`),
-    )
+    this.#log.debug({ why, pid: child.pid }, 'killing worker')
+    this.#failAll(error)
     child.kill('SIGKILL')
     if (child.exitCode !== null || child.signalCode !== null) return
+    this.#leaving.add(child)
+    child.once('exit', () => this.#leaving.delete(child))
     const stuckTimer = setTimeout(() => {
       this.#stuck++
       this.#log.error({ pid: child.pid }, 'worker does not die: stuck in the kernel')

@@ -85,9 +85,17 @@ export interface PoolBackend {
 
 /** What the host offers a backend that looks for a lost pool. */
 export interface DiscoveryFacts {
+  /** All mounts but those of known pools. */
   readonly mounts: readonly MountEntry[]
-  /** The pool marker in `directory`, or undefined; never hangs for longer than a probe. */
+  /** The pool marker in `directory`, or undefined; never hangs for longer than a probe, and a dead directory delays no other. */
   readMarker(directory: string): Promise<PoolMarker | undefined>
+}
+
+/** A pool that was found on the host without a record of it. */
+export interface DiscoveredPool {
+  readonly config: PoolConfig
+  /** False when its place proves it but it has no marker yet, so that the first activation writes one. */
+  readonly marked: boolean
 }
 
 /** How a pool type enters the agent: one entry in the registry. */
@@ -96,6 +104,6 @@ export interface PoolBackendFactory {
   readonly traits: PoolTraits
   /** Validates `config.options` (POOL_CONFIG_INVALID names the field) and builds the backend; no I/O. */
   create(config: PoolConfig): PoolBackend
-  /** Finds the configuration of a pool the agent has no record of, from what is on the host; only with proof of its identity. */
-  readonly discover?: (poolId: string, facts: DiscoveryFacts, ctx: OpContext) => Promise<PoolConfig | undefined>
+  /** Finds pools the agent has no record of, from what is on the host: the one with `poolId`, or all that show. Only with proof of their identity. */
+  readonly discover?: (facts: DiscoveryFacts, poolId: string | undefined) => Promise<DiscoveredPool[]>
 }

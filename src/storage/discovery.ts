@@ -1,39 +1,44 @@
 import type { OpContext } from '../core/context.ts'
 import { errorText } from '../core/errors.ts'
-import type { PoolConfig } from '../core/model.ts'
-import { readMounts } from '../platform/mounts.ts'
-import type { PoolBackendFactory } from './backend.ts'
+import type { DiscoveredPool, PoolBackendFactory, PoolTraits } from './backend.ts'
 import type { StorageEnvironment } from './environment.ts'
 
+/** What to look for: one pool, or whatever shows; `knownRoots` are the directories of pools that need not be found. */
+export interface Search {
+  readonly poolId?: string
+  readonly knownRoots: readonly string[]
+}
+
 /**
- * Looks on the host for a pool the agent has no record of: each backend knows where its pools are found again and what proves them. Undefined when nothing
- * proves to be the pool. A place that does not answer is skipped and logged.
+ * Looks on the host for pools the agent has no record of: each backend knows where its pools are found again and what proves them. A place that does not answer
+ * is skipped and logged.
  */
-export async function discoverPool(
-  poolId: string,
+export async function discoverPools(
+  { poolId, knownRoots }: Search,
   factories: readonly PoolBackendFactory[],
   environment: StorageEnvironment,
   ctx: OpContext,
-): Promise<PoolConfig | undefined> {
-  const mounts = await readMounts()
-  // One helper of its own: a dead mount among the candidates must not take the shared one with it.
-  const target = { poolId: `discovery of ${poolId}`, isolation: 'own' } as const
-  const readMarker = async (root: string) => {
+): Promise<DiscoveredPool[]> {
+  const mounts = (await environment.mounter.list()).filter(({ mountPoint }) => !knownRoots.includes(mountPoint))
+  const readMarker = async (root: string, { isolation }: PoolTraits) => {
+    // Where a file system can hang, a helper for each place: a dead one among the candidates must not take the others with it.
+    const target = { poolId: `discovery at ${root}`, isolation }
     try {
       return await environment.io.call(target, 'markerIn', { root }, { signal: ctx.signal })
     } catch (error) {
       ctx.signal.throwIfAborted()
       ctx.log.warn({ pool: poolId, path: root, err: errorText(error) }, 'a place a pool could be at does not answer')
       return undefined
+    } finally {
+      await environment.io.forget(target)
     }
   }
-  try {
-    for (const factory of factories) {
-      const found = await factory.discover?.(poolId, { mounts, readMarker }, ctx)
-      if (found !== undefined) return found
-    }
-    return undefined
-  } finally {
-    environment.io.forget(target)
+  const found: DiscoveredPool[] = []
+  for (const factory of factories) {
+    if (factory.discover === undefined) continue
+    const facts = { mounts, readMarker: (root: string) => readMarker(root, factory.traits) }
+    found.push(...(await factory.discover(facts, poolId)))
+    if (poolId !== undefined && found.length > 0) break
   }
+  return found
 }

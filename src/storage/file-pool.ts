@@ -55,11 +55,15 @@ export class FilePool {
     throw new AgentError('POOL_UNAVAILABLE', `pool ${this.#options.poolId} is not active`)
   }
 
-  /** Takes the directory as this pool: with 'initialise' it is made and marked when needed, with 'resume' it must carry the marker. */
-  async claim(request: ActivationRequest, ctx: OpContext): Promise<Activation> {
+  /**
+   * Takes the directory as this pool: with 'initialise' it is made and marked when needed, with 'resume' it must carry the marker.
+   * With `mountId`, nothing happens unless the directory is on that mount.
+   */
+  async claim(request: ActivationRequest, ctx: OpContext, mountId?: number): Promise<Activation> {
     const { root, poolId, kind, environment } = this.#options
     const { io, nodeId, paths } = environment
-    const params = { root, poolId, kind, node: nodeId, reserved: paths.reserved }
+    const base = { root, poolId, kind, node: nodeId, reserved: paths.reserved }
+    const params = mountId === undefined ? base : { ...base, mountId }
     const before = this.#guard
     const guard =
       request.mode === 'initialise'
@@ -76,12 +80,12 @@ export class FilePool {
     return { outcome: same ? 'already-active' : 'activated', guard }
   }
 
-  /** Forgets the identity: nothing is written any more. */
-  close(): 'deactivated' | 'already-inactive' {
-    if (this.#guard === undefined) return 'already-inactive'
+  /** Forgets the identity: nothing is written any more, and no helper of this pool alone has a file open. */
+  async close(): Promise<'deactivated' | 'already-inactive'> {
+    const closed = this.#guard === undefined ? 'already-inactive' : 'deactivated'
     this.#guard = undefined
-    this.#options.environment.io.forget(this.#target)
-    return 'deactivated'
+    await this.#options.environment.io.forget(this.#target)
+    return closed
   }
 
   /** Removes marker and empty bookkeeping, and the directory when the agent made it and it is empty. */

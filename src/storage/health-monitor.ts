@@ -88,6 +88,12 @@ export class HealthMonitor {
   }
 
   async #tick(poolId: string, watched: Watched): Promise<void> {
+    // A pool that is bad and still being tried (a mount takes long) is still bad, not unknown.
+    const stillBad = setInterval(() => {
+      const { state } = watched
+      if (state?.badSinceMs !== undefined) watched.state = { ...state, seenAtMs: monotonicMs() }
+    }, this.#options.periodMs)
+    stillBad.unref()
     try {
       const probe = await this.#options.look(poolId, watched.controller.signal)
       if (!watched.controller.signal.aborted) this.record(poolId, probe)
@@ -95,6 +101,8 @@ export class HealthMonitor {
       if (!watched.controller.signal.aborted) {
         this.#options.log.error({ pool: poolId, err: errorText(error) }, 'a look at the pool failed')
       }
+    } finally {
+      clearInterval(stillBad)
     }
     if (watched.controller.signal.aborted) return
     const { periodMs } = this.#options

@@ -7,9 +7,9 @@ import type { PoolConfig, PoolFile, PoolInfo } from '../core/model.ts'
 import { Reverter } from '../core/reverter.ts'
 import { isInside } from '../platform/files.ts'
 import type { StateCollection } from '../platform/state-store.ts'
-import type { ActivationRequest, PoolBackend, PoolBackendFactory, ProbeResult } from './backend.ts'
+import type { ActivationRequest, DiscoveredPool, PoolBackend, PoolBackendFactory, ProbeResult } from './backend.ts'
 import { listPoolFiles } from './browser.ts'
-import { discoverPool } from './discovery.ts'
+import { discoverPools } from './discovery.ts'
 import type { StorageEnvironment } from './environment.ts'
 import { HealthMonitor } from './health-monitor.ts'
 import type { ActivePool, PoolAccess, PoolUser, PoolUserSource } from './pool-access.ts'
@@ -25,6 +25,8 @@ export interface PoolRecord {
   readonly generation?: string
   /** Found on the host without a configuration: the next initialisation completes it. */
   readonly discovered?: true
+  /** Found at a place that proves it, but without a marker: the next activation writes one. */
+  readonly unmarked?: true
 }
 
 export interface PoolManagerOptions {
@@ -59,6 +61,8 @@ export class PoolManager implements PoolAccess {
   readonly #reservations = new Reservations()
   readonly #users: PoolUsers
   readonly #monitor: HealthMonitor
+  readonly #stopping = new AbortController()
+  #found: Promise<void> = Promise.resolve()
 
   constructor(options: PoolManagerOptions) {
     this.#factories = options.factories
@@ -82,17 +86,19 @@ export class PoolManager implements PoolAccess {
         this.#environment.log.error({ pool: poolId, err: errorText(error) }, 'a recorded pool cannot be used')
       }
     }
+    this.#found = this.#findLost()
   }
 
-  /** Resolves when each pool known now was looked at once, at the latest when `signal` fires (then it rejects with its reason). */
+  /** Resolves when lost pools were searched for and each pool known then was looked at once, at the latest when `signal` fires (then it rejects with its reason). */
   async observedOnce(signal: AbortSignal): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>()
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-    await Promise.race([this.#monitor.observedOnce(), promise])
+    await Promise.race([this.#found.then(() => this.#monitor.observedOnce()), promise])
   }
 
   /** Stops watching. Pools stay as they are: mounted, with their guests. The helpers end with `StorageIo.close`. */
   stop(): void {
+    this.#stopping.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
     this.#monitor.stop()
   }
 
@@ -118,13 +124,20 @@ export class PoolManager implements PoolAccess {
       const entry = this.#entries.get(poolId)
       if (entry === undefined) throw notFound(poolId)
       await this.#users.refuseInUse(activePool(entry), ctx)
-      await this.#quietly(entry, 'retire', async () => {
-        if (entry.active) await entry.backend.retire?.(ctx)
-      })
-      await entry.backend.deactivate(ctx)
-      await this.#store.delete(poolId)
+      // Nothing looks at the pool from here on: an open file of a probe would keep it busy.
       this.#monitor.unwatch(poolId)
-      this.#entries.delete(poolId)
+      try {
+        await this.#quietly(entry, 'retire', async () => {
+          if (entry.active) await entry.backend.retire?.(ctx)
+        })
+        entry.active = false
+        await entry.backend.deactivate(ctx)
+        await this.#store.delete(poolId)
+        this.#entries.delete(poolId)
+      } catch (error) {
+        this.#monitor.watch(poolId)
+        throw error
+      }
     })
   }
 
@@ -255,8 +268,11 @@ export class PoolManager implements PoolAccess {
 
   // Holding the lock of the pool.
   async #resume(entry: Entry, ctx: OpContext): Promise<void> {
-    const { generation } = entry.record
-    const request: ActivationRequest = { mode: 'resume', ...(generation === undefined ? {} : { generation }) }
+    const { generation, unmarked } = entry.record
+    const request: ActivationRequest =
+      unmarked === true
+        ? { mode: 'initialise' }
+        : { mode: 'resume', ...(generation === undefined ? {} : { generation }) }
     try {
       const { guard } = await entry.backend.activate(request, withDeadline(ctx, ACTIVATION_TIMEOUT_MS))
       entry.guard = guard
@@ -274,21 +290,37 @@ export class PoolManager implements PoolAccess {
     return this.#locks.run(poolId, ctx.signal, async () => {
       const meanwhile = this.#entries.get(poolId)
       if (meanwhile !== undefined) return meanwhile
-      const config = await discoverPool(
-        poolId,
-        this.#factories,
-        this.#environment,
-        withDeadline(ctx, DISCOVERY_TIMEOUT_MS),
-      )
-      if (config === undefined) throw notFound(poolId)
-      return this.#adopt(config, ctx)
+      const [found] = await this.#discover(ctx, poolId)
+      if (found === undefined) throw notFound(poolId)
+      return this.#adopt(found, ctx)
     })
   }
 
-  async #adopt(config: PoolConfig, ctx: OpContext): Promise<Entry> {
+  async #discover(ctx: OpContext, poolId?: string): Promise<DiscoveredPool[]> {
+    const knownRoots = [...this.#entries.values()].map(({ backend }) => backend.mountPath)
+    const search = poolId === undefined ? { knownRoots } : { knownRoots, poolId }
+    return discoverPools(search, this.#factories, this.#environment, withDeadline(ctx, DISCOVERY_TIMEOUT_MS))
+  }
+
+  // Pools whose records were lost, before anybody asks for them. One that cannot be taken up is left for whoever asks.
+  async #findLost(): Promise<void> {
+    const ctx: OpContext = { signal: this.#stopping.signal, log: this.#environment.log }
+    try {
+      for (const found of await this.#discover(ctx)) {
+        const { poolId } = found.config
+        await this.#locks.run(poolId, ctx.signal, async () => {
+          if (!this.#entries.has(poolId)) await this.#adopt(found, ctx)
+        })
+      }
+    } catch (error) {
+      if (!ctx.signal.aborted) ctx.log.warn({ err: errorText(error) }, 'the search for lost pools ended early')
+    }
+  }
+
+  async #adopt({ config, marked }: DiscoveredPool, ctx: OpContext): Promise<Entry> {
     const backend = this.#backendOf(config)
     this.#refuseOverlap(backend)
-    const entry = newEntry(backend, { config: backend.config, discovered: true })
+    const entry = newEntry(backend, { config: backend.config, discovered: true, ...(marked ? {} : { unmarked: true }) })
     await this.#resume(entry, ctx)
     entry.record = { ...recordOf(backend.config, entry.guard), discovered: true }
     await this.#store.put(config.poolId, entry.record)
@@ -304,15 +336,35 @@ export class PoolManager implements PoolAccess {
     const entry = this.#entries.get(poolId)
     if (entry === undefined) return unreachable(notFound(poolId), 0)
     const ctx: OpContext = { signal, log: this.#environment.log }
+    const probe = await this.#probed(poolId, entry, ctx)
+    if (probe.reason === 'POOL_STALE') return this.#renew(poolId, entry, probe, ctx)
+    if (!CERTAIN_REASONS.includes(probe.reason)) return probe
+    entry.active = false
+    return this.#probed(poolId, entry, ctx)
+  }
+
+  async #probed(poolId: string, entry: Entry, ctx: OpContext): Promise<ProbeResult> {
     try {
-      await this.#activate(poolId, entry, ctx)
-      const probe = await entry.backend.probe(ctx)
-      if (!CERTAIN_REASONS.includes(probe.reason)) return probe
-      entry.active = false
       await this.#activate(poolId, entry, ctx)
       return await entry.backend.probe(ctx)
     } catch (error) {
       return unreachable(error, 0)
+    }
+  }
+
+  // What the server forgot is mounted anew, but never under the feet of a guest, a job or a process.
+  async #renew(poolId: string, entry: Entry, probe: ProbeResult, ctx: OpContext): Promise<ProbeResult> {
+    try {
+      return await this.#locks.run(poolId, ctx.signal, async () => {
+        await this.#users.refuseInUse(activePool(entry), ctx)
+        entry.active = false
+        await entry.backend.deactivate(ctx)
+        await this.#resume(entry, ctx)
+        ctx.log.info({ pool: poolId }, 'a stale pool was taken up anew')
+        return entry.backend.probe(ctx)
+      })
+    } catch (error) {
+      return { ...probe, message: `${probe.message}; it is not taken up anew: ${errorText(error)}` }
     }
   }
 

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from '../core/context.ts'
-import { isAgentError } from '../core/errors.ts'
-import { KeyedLock } from '../core/keyed-lock.ts'
-import { WorkerProcess } from '../platform/workers.ts'
+import { AgentError, isAgentError } from '../core/errors.ts'
+import { abortable, KeyedLock } from '../core/keyed-lock.ts'
+import { WorkerProcess, type CallOptions } from '../platform/workers.ts'
 import type { PoolTraits } from './backend.ts'
+import type { PoolGuard } from './pool-guard.ts'
 import type { StorageMethods } from './storage-worker.ts'
 
 /** A method of the storage worker. */
@@ -37,6 +39,20 @@ const TIMEOUT_MS: MethodTimeouts = {
 }
 const DEFAULT_TIMEOUT_MS = 20_000
 
+/**
+ * How long a helper of one pool alone may hang in a probe. A probe that is late fails, but its call goes on: the next look asks after it instead of starting
+ * another process, and on a server that comes back it is the first to be answered.
+ */
+const HUNG_PROBE_MS = 60_000
+
+/** The call of a late probe belongs to no caller. */
+const UNINTERRUPTED = new AbortController().signal
+
+interface LateProbe {
+  readonly guard: PoolGuard
+  readonly answer: Promise<StorageResult<'probePool'>>
+}
+
 /** Repeated once when the helper died of another call: these only read. */
 const READING: readonly StorageMethod[] = ['probePool', 'markerIn', 'statEntry', 'readVolume', 'readVolumes']
 
@@ -48,6 +64,7 @@ export class StorageIo {
   readonly #log: Logger
   readonly #workers = new Map<string, WorkerProcess>()
   readonly #probes = new KeyedLock()
+  readonly #late = new Map<string, LateProbe>()
   #probing = 0
   readonly #timeoutsMs: MethodTimeouts
 
@@ -64,23 +81,64 @@ export class StorageIo {
     params: StorageParams<M>,
     options: StorageCallOptions,
   ): Promise<StorageResult<M>> {
-    const attempt = async (): Promise<StorageResult<M>> => {
-      if (method === 'probePool') this.#probing++
+    if (method !== 'probePool') return this.#call(target, method, params, options)
+    const answer = await this.#probes.run(target.poolId, options.signal, async () => {
+      this.#probing++
       try {
-        return await this.#call(target, method, params, options)
+        const probe = params as StorageParams<'probePool'>
+        if (target.isolation === 'common') return await this.#call(target, 'probePool', probe, options)
+        return await this.#patientProbe(target, probe, options.signal)
       } finally {
-        if (method === 'probePool') this.#probing--
+        this.#probing--
       }
-    }
-    if (method === 'probePool') return this.#probes.run(target.poolId, options.signal, attempt)
-    return attempt()
+    })
+    return answer as StorageResult<M>
   }
 
-  /** Ends the helper of a pool that is gone; a shared one stays. */
-  forget(target: PoolTarget): void {
+  async #patientProbe(
+    target: PoolTarget,
+    params: StorageParams<'probePool'>,
+    signal: AbortSignal,
+  ): Promise<StorageResult<'probePool'>> {
+    const key = workerKey(target)
+    const timeoutMs = this.#timeoutsMs.probePool ?? DEFAULT_TIMEOUT_MS
+    const { promise: expired, reject } = Promise.withResolvers<never>()
+    let timer: NodeJS.Timeout | undefined
+    const begin = () => {
+      timer ??= setTimeout(() => {
+        reject(new AgentError('DEADLINE_EXCEEDED', `pool ${target.poolId} did not answer within ${timeoutMs / 1000} s`))
+      }, timeoutMs)
+    }
+    let probe = this.#late.get(key)
+    if (probe !== undefined && isDeepStrictEqual(probe.guard, params.guard)) begin()
+    else {
+      const hung = Math.max(HUNG_PROBE_MS, timeoutMs)
+      probe = {
+        guard: params.guard,
+        answer: this.#call(target, 'probePool', params, { signal: UNINTERRUPTED, onBegin: begin }, hung),
+      }
+      this.#late.set(key, probe)
+      const asked = probe
+      const forget = () => {
+        if (this.#late.get(key) === asked) this.#late.delete(key)
+      }
+      probe.answer.then(forget, forget)
+    }
+    try {
+      return await abortable(Promise.race([probe.answer, expired]), signal)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** Ends the helper of a pool that is not used any more and waits until it has left with all its open files; a shared one stays. */
+  async forget(target: PoolTarget): Promise<void> {
     if (target.isolation === 'common') return
-    this.#workers.get(workerKey(target))?.close()
-    this.#workers.delete(workerKey(target))
+    const key = workerKey(target)
+    const worker = this.#workers.get(key)
+    await worker?.reset()
+    // One that does not leave is remembered, so that there never are two.
+    if (worker?.stuck === 0 && worker.pid === undefined && this.#workers.get(key) === worker) this.#workers.delete(key)
   }
 
   /** Pids of live helpers, how many are stuck in the kernel, and how many probes are under way. */
@@ -103,9 +161,10 @@ export class StorageIo {
     target: PoolTarget,
     method: M,
     params: StorageParams<M>,
-    options: StorageCallOptions,
+    options: StorageCallOptions & Pick<CallOptions, 'onBegin'>,
+    timeoutMs = this.#timeoutsMs[method] ?? DEFAULT_TIMEOUT_MS,
   ): Promise<StorageResult<M>> {
-    const callOptions = { ...options, timeoutMs: this.#timeoutsMs[method] ?? DEFAULT_TIMEOUT_MS }
+    const callOptions = { ...options, timeoutMs }
     const worker = this.#workerOf(target)
     try {
       return await worker.call<StorageResult<M>>(method, params, callOptions)

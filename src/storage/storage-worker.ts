@@ -3,6 +3,7 @@ import { abandonVolume, claimVolume, publishVolume } from './worker/claims.ts'
 import { makeDirectory, processesUsing, removeFileIn, renameIn, statEntry, syncDirectoryIn } from './worker/files.ts'
 import { listDirectory } from './worker/list-directory.ts'
 import { allocatedInPool, probePool } from './worker/probe.ts'
+import { lookAtMountPoint, makeMountPoint, removeMountPoint } from './worker/mount-point.ts'
 import { initialisePool, markerIn, resumePool, retirePool } from './worker/setup.ts'
 import { deleteVolume, readVolume, readVolumes } from './worker/volumes.ts'
 
@@ -11,6 +12,9 @@ const handlers = {
   resumePool,
   retirePool,
   markerIn,
+  lookAtMountPoint,
+  makeMountPoint,
+  removeMountPoint,
   probePool,
   allocatedInPool,
   listDirectory,

@@ -1,13 +1,12 @@
 import { z } from 'zod'
 import type { OpContext } from '../../core/context.ts'
 import { GIB } from '../../core/bytes.ts'
-import { AgentError, isAgentError } from '../../core/errors.ts'
 import { parseId } from '../../core/ids.ts'
 import type { PoolConfig } from '../../core/model.ts'
-import { parseAbsolutePath } from '../../platform/files.ts'
 import type {
   Activation,
   ActivationRequest,
+  DiscoveredPool,
   DiscoveryFacts,
   PoolBackend,
   PoolBackendFactory,
@@ -15,7 +14,7 @@ import type {
 } from '../backend.ts'
 import type { StorageEnvironment } from '../environment.ts'
 import { FilePool } from '../file-pool.ts'
-import { forbiddenPoolPath } from '../pool-path.ts'
+import { parsePoolOptions, poolDirectory } from '../pool-options.ts'
 
 const KIND = 'LOCAL_DIR'
 const TRAITS: PoolTraits = { shared: false, access: 'file', formats: ['qcow2', 'raw'], isolation: 'common' }
@@ -37,7 +36,7 @@ export function localPools(environment: StorageEnvironment): PoolBackendFactory 
     kind: KIND,
     traits: TRAITS,
     create: (config) => createLocalPool(config, environment),
-    discover: (poolId, facts) => discoverLocalPool(poolId, facts, environment),
+    discover: (facts, poolId) => discoverLocalPools(facts, poolId, environment),
   }
 }
 
@@ -59,7 +58,7 @@ function createLocalPool(config: PoolConfig, environment: StorageEnvironment): P
     config: { poolId, kind: KIND, options },
     mountPath: path,
     activate: (request: ActivationRequest, ctx: OpContext): Promise<Activation> => pool.claim(request, ctx),
-    deactivate: () => Promise.resolve(pool.close()),
+    deactivate: () => pool.close(),
     retire: (ctx) => pool.retire(ctx),
     probe: (ctx) => pool.probe(ctx),
     listVolumes: (ctx) => pool.volumes.list(ctx),
@@ -76,38 +75,25 @@ function parseOptions(
   poolId: string,
   { paths }: StorageEnvironment,
 ): { path: string; capacityGib?: number } {
-  const parsed = optionsSchema.safeParse(config.options)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    const field = ['local', ...(issue?.path ?? [])].join('.')
-    throw new AgentError('POOL_CONFIG_INVALID', `${field}: ${issue?.message ?? 'is not valid'}`)
-  }
-  const { capacityGib } = parsed.data
-  const path = absolutePath(parsed.data.path === '' ? `${paths.localPools}/${poolId}` : parsed.data.path)
-  const why = forbiddenPoolPath(path, paths.reserved)
-  if (why !== undefined) throw new AgentError('POOL_CONFIG_INVALID', `local.path: ${path} ${why}`)
+  const { path: given, capacityGib } = parsePoolOptions('local', optionsSchema, config.options)
+  const path = poolDirectory('local.path', given === '' ? `${paths.localPools}/${poolId}` : given, paths.reserved)
   return capacityGib === undefined || capacityGib === 0 ? { path } : { path, capacityGib }
 }
 
-function absolutePath(text: string): string {
-  try {
-    return parseAbsolutePath(text, 'local.path')
-  } catch (error) {
-    if (isAgentError(error, 'INVALID_PATH')) throw new AgentError('POOL_CONFIG_INVALID', error.message)
-    throw error
-  }
-}
-
 // Only the marker proves a pool: a directory that happens to bear its id does not.
-async function discoverLocalPool(
-  poolId: string,
+async function discoverLocalPools(
   facts: DiscoveryFacts,
+  wanted: string | undefined,
   { paths }: StorageEnvironment,
-): Promise<PoolConfig | undefined> {
+): Promise<DiscoveredPool[]> {
+  // Without an id there is nothing to ask for: the agent keeps the records of its own directories.
+  if (wanted === undefined) return []
   for (const base of [paths.localPools, ...paths.formerLocalPools]) {
-    const path = `${base}/${poolId}`
+    const path = `${base}/${wanted}`
     const marker = await facts.readMarker(path)
-    if (marker?.poolId === poolId && marker.kind === KIND) return { poolId, kind: KIND, options: { path } }
+    if (marker?.poolId === wanted && marker.kind === KIND) {
+      return [{ config: { poolId: wanted, kind: KIND, options: { path } }, marked: true }]
+    }
   }
-  return undefined
+  return []
 }

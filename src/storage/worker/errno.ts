@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { AgentError, toAgentError } from '../../core/errors.ts'
 import type { Reason } from '../../core/reasons.ts'
 
@@ -12,11 +13,21 @@ const BY_ERRNO: Readonly<Record<string, readonly [Reason, string]>> = {
   ENAMETOOLONG: ['INVALID_PATH', 'a component of it is too long'],
   ENOTEMPTY: ['CONFLICT', 'the directory is not empty'],
   EBUSY: ['CONFLICT', 'it is in use'],
+  ESTALE: ['POOL_STALE', 'the server no longer knows the mounted directory'],
+  ETIMEDOUT: ['SERVER_NOT_ANSWERING', 'the server of the pool does not answer'],
+  ECONNREFUSED: ['SERVER_NOT_ANSWERING', 'the server of the pool refuses connections'],
+  EHOSTUNREACH: ['SERVER_NOT_ANSWERING', 'the server of the pool cannot be reached'],
+  ENETUNREACH: ['SERVER_NOT_ANSWERING', 'the server of the pool cannot be reached'],
+  EHOSTDOWN: ['SERVER_NOT_ANSWERING', 'the server of the pool cannot be reached'],
 }
 
 /** errno of a failed system call, or undefined for any other value. */
 export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined
+  if (!error.code.startsWith('Unknown system error')) return error.code
+  // libuv has no names for ESTALE, EDQUOT and a few others.
+  const number = 'errno' in error ? Math.abs(Number(error.errno)) : 0
+  return Object.entries(constants.errno).find(([, value]) => value === number)?.[0] ?? error.code
 }
 
 /** A failed system call on `what` as an AgentError; AgentErrors pass through. Unlisted errnos are POOL_IO_ERROR with their name. */

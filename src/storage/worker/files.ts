@@ -93,7 +93,7 @@ export async function syncDirectoryIn(params: InPool): Promise<void> {
   await directory.sync()
 }
 
-/** Processes with open files below `root`, as `name (pid n)`; read from /proc alone, without touching the pool. `except`: pids to leave out. */
+/** Processes with open files or their working directory below `root`, as `name (pid n)`; read from /proc alone, without touching the pool. `except`: pids to leave out. */
 export async function processesUsing(params: { root: string; except: readonly number[] }): Promise<string[]> {
   const found: string[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
@@ -106,8 +106,9 @@ export async function processesUsing(params: { root: string; except: readonly nu
 async function holdsFileBelow(pid: string, root: string): Promise<boolean> {
   const prefix = `${root}/`
   // Processes end while we look at them.
-  for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
-    const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')
+  const files = (await readdir(`/proc/${pid}/fd`).catch(() => [])).map((fd) => `fd/${fd}`)
+  for (const link of ['cwd', 'root', ...files]) {
+    const target = await readlink(`/proc/${pid}/${link}`).catch(() => '')
     if (target === root || target.startsWith(prefix)) return true
   }
   return false

@@ -78,8 +78,12 @@ export async function readMarker(root: FileHandle): Promise<PoolMarker | undefin
   try {
     file = await open(at(root, MARKER_FILE), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined
-    throw poolError(error, MARKER_FILE)
+    if (errnoOf(error) !== 'ENOENT') throw poolError(error, MARKER_FILE)
+    // Removed on the server under our mount, which some servers tell by this alone.
+    if ((await root.stat()).nlink === 0) {
+      throw new AgentError('POOL_STALE', 'the directory of the pool was removed on the server')
+    }
+    return undefined
   }
   await using marker = file
   return parseMarker(await readFile(marker, 'utf8'))
@@ -94,7 +98,10 @@ export function checkMarker(marker: PoolMarker | undefined, root: string, poolId
     )
   }
   if (marker.poolId !== poolId) {
-    throw new AgentError('POOL_IDENTITY_MISMATCH', `${root} holds pool ${marker.poolId}, not pool ${poolId}`)
+    throw new AgentError(
+      'POOL_IDENTITY_MISMATCH',
+      `${root} holds pool ${marker.poolId}, not pool ${poolId}; if that one is given up on every host, remove the file ${MARKER_FILE} there`,
+    )
   }
   if (generation !== undefined && marker.generation !== generation) {
     throw new AgentError(

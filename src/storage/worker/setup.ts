@@ -9,7 +9,7 @@ import { MARKER_FILE, type PoolMarker } from '../pool-marker.ts'
 import { forbiddenPoolPath } from '../pool-path.ts'
 import { sweepClaims } from './claims.ts'
 import { errnoOf, poolError } from './errno.ts'
-import { at, checkMarker, mountOfHandle, openPool, openRoot, readMarker } from './pool-root.ts'
+import { at, checkMarker, mountIdOf, mountOfHandle, openPool, openRoot, readMarker } from './pool-root.ts'
 import { removeEmptyRecords, writeDurably } from './records.ts'
 
 /** What a pool directory is claimed with. `reserved`: directories no pool may be, contain or lie in. */
@@ -19,6 +19,8 @@ export interface SetupParams {
   readonly kind: PoolKind
   readonly node: string
   readonly reserved: readonly string[]
+  /** mountinfo id the root must be on; without it any mount will do. */
+  readonly mountId?: number
 }
 
 /**
@@ -34,6 +36,7 @@ export async function initialisePool(params: SetupParams): Promise<PoolGuard> {
   let wroteMarker = false
   try {
     await using root = await openRoot(params.root)
+    checkMount(root, params)
     let marker = await readMarker(root)
     if (marker === undefined) {
       marker = newMarker(params, made !== undefined)
@@ -54,7 +57,10 @@ export async function initialisePool(params: SetupParams): Promise<PoolGuard> {
 export async function resumePool(params: SetupParams & { generation?: string }): Promise<PoolGuard> {
   refusePath(params, await realTarget(params.root))
   await using root = await openRoot(params.root)
-  const marker = await readMarker(root)
+  checkMount(root, params)
+  const marker = await readMarker(root).catch((error: unknown) => {
+    throw poolError(error, params.root)
+  })
   checkMarker(marker, params.root, params.poolId, params.generation)
   try {
     await sweepClaims(root, params.node)
@@ -104,6 +110,11 @@ function guardOf(root: FileHandle, rootPath: string, poolId: string, marker: Poo
     mountId: mount.mountId,
     device: mount.device,
   }
+}
+
+function checkMount(root: FileHandle, { root: path, poolId, mountId }: SetupParams): void {
+  if (mountId === undefined || mountIdOf(root) === mountId) return
+  throw new AgentError('POOL_IDENTITY_MISMATCH', `what was mounted at ${path} for pool ${poolId} is not there any more`)
 }
 
 function newMarker(params: SetupParams, madeDirectory: boolean): PoolMarker {

@@ -17,10 +17,12 @@ import { DomainPower } from '../../../src/domains/power.ts'
 import { ImageInspector } from '../../../src/images/inspect.ts'
 import { LibvirtClient } from '../../../src/libvirt/client.ts'
 import { OperationManager } from '../../../src/operations/manager.ts'
+import { createMounter } from '../../../src/platform/mounter.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import { WorkerProcess } from '../../../src/platform/workers.ts'
 import type { VmService } from '../../../src/services/contracts.ts'
 import { createVmService } from '../../../src/services/vm-service.ts'
+import type { MountPointRecord } from '../../../src/storage/environment.ts'
 import { PoolManager } from '../../../src/storage/pool-manager.ts'
 import { poolBackends } from '../../../src/storage/registry.ts'
 import { StorageIo } from '../../../src/storage/storage-io.ts'
@@ -79,7 +81,14 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
   const store = openStateStore(path.join(base, 'state/store'), log)
   const environment = {
     io: new StorageIo(log),
-    paths: { localPools: path.join(base, 'local'), formerLocalPools: [], reserved: [path.join(base, 'state')] },
+    mounter: createMounter(),
+    mountPoints: store.collection<MountPointRecord>('mount-points'),
+    paths: {
+      localPools: path.join(base, 'local'),
+      formerLocalPools: [],
+      mounts: path.join(base, 'mnt'),
+      reserved: [path.join(base, 'state')],
+    },
     nodeId: 'test-node',
     log,
   }

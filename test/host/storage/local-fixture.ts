@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { silentLogger, type Logger } from '../../../src/core/context.ts'
+import { createMounter } from '../../../src/platform/mounter.ts'
 import { localPools } from '../../../src/storage/backends/local.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import { MARKER_FILE } from '../../../src/storage/pool-marker.ts'
 import { StorageIo } from '../../../src/storage/storage-io.ts'
+import { memoryCollection } from '../../conformance/memory-state.ts'
 import type { PoolFixture, Stall } from '../../conformance/pool-backend.ts'
 
 const run = promisify(execFile)
@@ -21,7 +23,14 @@ export async function tool(file: string, ...args: string[]): Promise<string> {
 export function testEnvironment(base: string, log: Logger = silentLogger): StorageEnvironment {
   return {
     io: new StorageIo(log),
-    paths: { localPools: `${base}/images`, formerLocalPools: [`${base}/pools`], reserved: [`${base}/state`] },
+    mounter: createMounter(),
+    mountPoints: memoryCollection(),
+    paths: {
+      localPools: `${base}/images`,
+      formerLocalPools: [`${base}/pools`],
+      mounts: `${base}/mnt`,
+      reserved: [`${base}/state`],
+    },
     nodeId: 'test-node',
     log,
   }

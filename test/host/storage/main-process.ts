@@ -1,7 +1,9 @@
 /** Run by main-process.test.ts below strace: the whole life of a local pool, from the agent's main process. Arguments: base directory, pool directory. */
 import { readdirSync } from 'node:fs'
 import { silentLogger } from '../../../src/core/context.ts'
+import { createMounter } from '../../../src/platform/mounter.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
+import type { MountPointRecord } from '../../../src/storage/environment.ts'
 import { PoolManager, type PoolRecord } from '../../../src/storage/pool-manager.ts'
 import { poolBackends } from '../../../src/storage/registry.ts'
 import { StorageIo } from '../../../src/storage/storage-io.ts'
@@ -9,16 +11,19 @@ import { createVolumeManager } from '../../../src/storage/volume-manager.ts'
 
 const [base = '', root = ''] = process.argv.slice(2)
 const log = silentLogger
+const store = openStateStore(`${base}/state`, log)
 const environment = {
   io: new StorageIo(log),
-  paths: { localPools: `${base}/images`, formerLocalPools: [], reserved: [] },
+  mounter: createMounter(),
+  mountPoints: store.collection<MountPointRecord>('mount-points'),
+  paths: { localPools: `${base}/images`, formerLocalPools: [], mounts: `${base}/mnt`, reserved: [] },
   nodeId: 'traced',
   log,
 }
 const pools = new PoolManager({
   factories: poolBackends(environment),
   environment,
-  store: openStateStore(`${base}/state`, log).collection<PoolRecord>('pools'),
+  store: store.collection<PoolRecord>('pools'),
 })
 const ctx = { signal: AbortSignal.timeout(100_000), log }
 const volumes = createVolumeManager(pools)

@@ -4,11 +4,13 @@ import path from 'node:path'
 import { afterAll, onTestFinished } from 'vitest'
 import { silentLogger, type OpContext } from '../../../src/core/context.ts'
 import { AgentError } from '../../../src/core/errors.ts'
+import { createMounter } from '../../../src/platform/mounter.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import { PoolManager, type PoolRecord } from '../../../src/storage/pool-manager.ts'
 import { poolBackends } from '../../../src/storage/registry.ts'
 import { StorageIo } from '../../../src/storage/storage-io.ts'
+import { memoryCollection } from '../../conformance/memory-state.ts'
 import { recordingLogger } from '../../conformance/recording-logger.ts'
 
 /** A temporary directory that goes with the test. */
@@ -35,7 +37,14 @@ export async function startAgent(base: string): Promise<Agent> {
   shared ??= new StorageIo(silentLogger)
   const environment: StorageEnvironment = {
     io: shared,
-    paths: { localPools: `${base}/images`, formerLocalPools: [`${base}/pools`], reserved: [`${base}/state`] },
+    mounter: createMounter(),
+    mountPoints: memoryCollection(),
+    paths: {
+      localPools: `${base}/images`,
+      formerLocalPools: [`${base}/pools`],
+      mounts: `${base}/mnt`,
+      reserved: [`${base}/state`],
+    },
     nodeId: 'test-node',
     log,
   }

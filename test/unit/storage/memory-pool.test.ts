@@ -1,6 +1,8 @@
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import { StorageIo } from '../../../src/storage/storage-io.ts'
 import { silentLogger } from '../../../src/core/context.ts'
+import { createMounter } from '../../../src/platform/mounter.ts'
+import { memoryCollection } from '../../conformance/memory-state.ts'
 import { memoryPools, memoryStorage } from '../../conformance/memory-pool.ts'
 import { describePoolBackend, type PoolFixture } from '../../conformance/pool-backend.ts'
 
@@ -9,7 +11,9 @@ function memoryFixture(): Promise<PoolFixture> {
   const options = { storage: 'one', password: 'sesame-opens' }
   const environment: StorageEnvironment = {
     io: new StorageIo(silentLogger),
-    paths: { localPools: '/nowhere', formerLocalPools: [], reserved: [] },
+    mounter: createMounter(),
+    mountPoints: memoryCollection(),
+    paths: { localPools: '/nowhere', formerLocalPools: [], mounts: '/nowhere', reserved: [] },
     nodeId: 'test',
     log: silentLogger,
   }

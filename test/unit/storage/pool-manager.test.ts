@@ -80,8 +80,8 @@ describe('initialisation of a local pool', () => {
   test('names an unknown option and a type without a backend', async () => {
     const { pools, ctx } = await startAgent(await tempDirectory())
     await expect(pools.init(local('p1', '/srv/x', { shiny: 1 }), ctx)).rejects.toThrow(/shiny/)
-    const nfs: PoolConfig = { poolId: 'p1', kind: 'NFS', options: {} }
-    expect(await reasonOf(pools.init(nfs, ctx))).toBe('POOL_TYPE_UNSUPPORTED')
+    const tape = { poolId: 'p1', kind: 'TAPE', options: {} } as unknown as PoolConfig
+    expect(await reasonOf(pools.init(tape, ctx))).toBe('POOL_TYPE_UNSUPPORTED')
   })
 
   test.each(['../p', 'a/b', 'a\nb', '', 'x'.repeat(300), '<p>'])('refuses the pool id %j', async (poolId) => {

@@ -62,6 +62,20 @@ test('at most one probe of a pool is under way; the others wait for their turn',
   expect(io.state().probing).toBe(0)
 })
 
+test('a late probe fails, its call goes on in the same helper, and the next look gets its answer', async () => {
+  const { io, guard, pid } = await pool({ probePool: 1_000 })
+  process.kill(pid, 'SIGSTOP')
+  const look = () => io.call(own, 'probePool', { guard, write: false }, options)
+  expect(await reasonOf(look())).toBe('DEADLINE_EXCEEDED')
+  expect(await reasonOf(look())).toBe('DEADLINE_EXCEEDED')
+  expect(io.state().pids).toEqual([pid])
+  const next = look()
+  process.kill(pid, 'SIGCONT')
+  expect(await next).toMatchObject({ volumeCount: 0 })
+  expect(await look()).toMatchObject({ volumeCount: 0 })
+  expect(io.state().pids).toEqual([pid])
+})
+
 test('a caller that gives up is answered at once, and the helper stays', async () => {
   const { io, guard, pid } = await pool()
   process.kill(pid, 'SIGSTOP')
