@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import { connectNode, type NodeClient } from '../support/node-client.ts'
+import { NodeClient } from '../control-plane/node-client.ts'
 
 /** What a command on a host left. */
 export interface CommandResult {
@@ -57,7 +57,7 @@ export interface Rig {
   /** Writes a file on the host, with the directories to it. */
   write(file: string, content: string | Buffer, mode?: string): Promise<void>
   /** The agent's gRPC API, by the rig's network. Close it; a client made while the agent is down connects later. */
-  connect(): Promise<NodeClient>
+  connect(): NodeClient
   /** The agent's HTTP API, by the rig's network. Rejects when nobody answers. */
   http<T = Record<string, unknown>>(method: string, url: string, body?: object): Promise<HttpAnswer<T>>
   server(name: ServerName): StorageServer
@@ -99,7 +99,7 @@ export function rigAt(directory: string, host = 0): Rig {
     write: async (file, content, mode = '0644') => {
       await exec(`install -D -m ${mode} /dev/stdin ${quote(file)}`, { input: content })
     },
-    connect: () => connectNode(`unix:${socketOf('grpc')}`),
+    connect: () => new NodeClient(`unix:${socketOf('grpc')}`),
     http: (method, url, body) => httpOverSocket(socketOf('http'), method, url, body),
     server(name) {
       const command = (verb: string) => () => must('servers', directory, verb, name)

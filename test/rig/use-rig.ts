@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, inject } from 'vitest'
-import type { NodeClient } from '../support/node-client.ts'
+import type { NodeClient } from '../control-plane/node-client.ts'
 import { rigAt, type Rig } from './rig.ts'
 
 /** The rig of this run with an open gRPC client, for the tests of one file. */
@@ -19,7 +19,7 @@ export function useRig(): RigForTests {
   let node: NodeClient | undefined
   beforeAll(async () => {
     await rig.heal()
-    node = await rig.connect()
+    node = rig.connect()
   })
   afterAll(async () => {
     node?.close()
