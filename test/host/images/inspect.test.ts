@@ -83,7 +83,8 @@ describe.skipIf(missing !== undefined)('ImageInspector', () => {
       (f) =>
         qemuImg(
           ...['create', '-q', '-f', 'qcow2', '--object', 'secret,id=s,data=abc'],
-          ...['-o', 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10', f, '1M'],
+          // Not LUKS: qemu-img times its key derivation first, which fails on a busy host. The header of both is in the unit tests.
+          ...['-o', 'encrypt.format=aes,encrypt.key-secret=s', f, '1M'],
         ),
     ],
     ['VMDK', 'IMAGE_NOT_AN_IMAGE', (f) => qemuImg('create', '-q', '-f', 'vmdk', f, '1M')],
