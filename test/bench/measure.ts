@@ -15,6 +15,8 @@ export function median(values: readonly number[]): number {
 export interface TreeUsage {
   readonly processes: number
   readonly rssBytes: number
+  /** Of the process that has most. */
+  readonly largestRssBytes: number
   /** User and system time since their start, without children that have ended. */
   readonly cpuSeconds: number
 }
@@ -23,19 +25,22 @@ export interface TreeUsage {
 export async function treeUsage(pid: number): Promise<TreeUsage> {
   let processes = 0
   let rssBytes = 0
+  let largestRssBytes = 0
   let cpuSeconds = 0
   for (const each of await descendants(pid)) {
     try {
       const stat = await readFile(`/proc/${each}/stat`, 'utf8')
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
       cpuSeconds += (Number(fields[11]) + Number(fields[12])) / 100
-      rssBytes += Number(fields[21]) * 4096
+      const own = Number(fields[21]) * 4096
+      rssBytes += own
+      largestRssBytes = Math.max(largestRssBytes, own)
       processes++
     } catch (error) {
       if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
     }
   }
-  return { processes, rssBytes, cpuSeconds }
+  return { processes, rssBytes, largestRssBytes, cpuSeconds }
 }
 
 async function descendants(pid: number): Promise<number[]> {
