@@ -128,7 +128,7 @@ qemu-img --version
 systemctl start iscsid.service
 iscsiadm -m session || [ $? -eq 21 ]
 vgs
-xorriso -version >/dev/null 2>&1
+genisoimage -version >/dev/null 2>&1
 sync
 GUEST
   # Its end in the host would wait for ever for a client that is gone.
