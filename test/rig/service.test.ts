@@ -5,6 +5,7 @@ import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { makeBootImage } from '../host/domains/boot-sector.ts'
 import { requirePrerequisite } from '../host/require.ts'
+import { NodeCallError } from '../control-plane/node-client.ts'
 import { until } from '../support/until.ts'
 import { agentService } from './service.ts'
 import { missingRig, useRig } from './use-rig.ts'
@@ -115,7 +116,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('the agent as a se
         try {
           return (await rig.node.call<{ state: string }>('GetVMStatus', { vmId })).state
         } catch (error) {
-          if ((error as { code?: number }).code === 14) return undefined
+          if (error instanceof NodeCallError && error.status === 14) return undefined
           throw error
         }
       })
