@@ -4,8 +4,8 @@ const layers = [
   ['app'],
   ['grpc', 'http', 'cli'],
   ['services'],
-  ['storage', 'images', 'domains', 'host', 'controlplane'],
-  ['libvirt', 'cloudinit', 'operations'],
+  ['storage', 'images', 'domains', 'consoles', 'network', 'host', 'controlplane', 'certificates'],
+  ['libvirt', 'cloudinit', 'operations', 'audit', 'events'],
   ['platform'],
   ['core'],
 ]
@@ -45,6 +45,7 @@ module.exports = {
     door('execa-door', 'execa', '^src/platform/'),
     door('undici-door', 'undici', '^src/platform/'),
     door('grpc-door', '@grpc|grpc-health-check', '^src/grpc/'),
+    door('ws-door', 'ws', '^src/(http|cli)/'),
     door('fastify-door', 'fastify|@fastify', '^src/http/'),
     door('xml-door', 'fast-xml-parser', '^src/(domains|libvirt)/'),
   ],

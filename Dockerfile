@@ -44,7 +44,7 @@ RUN node_modules/node-linux-*/bin/node scripts/build.ts
 FROM ${BASE}
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates qemu-utils qemu-block-extra genisoimage util-linux nfs-common procps \
+      ca-certificates qemu-utils qemu-block-extra genisoimage bubblewrap gpgv xz-utils zstd bzip2 util-linux nfs-common procps \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /build/node_modules/node-linux-*/bin/node /usr/local/bin/node
 COPY --from=build /build/dist /opt/limiquantix-node/dist

@@ -1,6 +1,25 @@
 import { defineConfig } from 'vitest/config'
 
-// Three tiers: `unit` needs nothing but Node; `host` needs libvirtd, QEMU and the host tools that scripts/test installs; `rig` is a
+/** Files of the host tier with faults that a cluster takes minutes to notice and to forget. */
+const HOST_FAULTS = ['test/host/images/rbd-full.test.ts']
+/** Files of the rig with faults that take minutes each to come and go, or need whole guests. */
+const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,vm-disks}.test.ts']
+/** Files that need two hosts of their own, which takes minutes and all of the machine: run by name only. */
+const RIG_PAIR = ['test/rig/migration.test.ts']
+const onHost = {
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  fileParallelism: false,
+  globalSetup: ['test/host/global-setup.ts', 'test/host/ceph-setup.ts'],
+}
+const onRig = {
+  testTimeout: 180_000,
+  hookTimeout: 180_000,
+  fileParallelism: false,
+  globalSetup: ['test/rig/global-setup.ts'],
+}
+
+// Tiers: `unit` needs nothing but Node; `host` needs libvirtd, QEMU, Ceph and the host tools that scripts/test installs; `rig` and `rig-faults` are a
 // whole emulated host with real storage servers (docs/rig.md).
 export default defineConfig({
   // Not below node_modules: `npm ci` may replace that while a test runs.
@@ -8,24 +27,17 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
+      { test: { name: 'host', include: ['test/host/**/*.test.ts'], exclude: HOST_FAULTS, ...onHost } },
+      { test: { name: 'host-faults', include: HOST_FAULTS, ...onHost } },
+      { test: { name: 'rig', include: ['test/rig/**/*.test.ts'], exclude: [...RIG_FAULTS, ...RIG_PAIR], ...onRig } },
+      { test: { name: 'rig-faults', include: RIG_FAULTS, ...onRig } },
       {
         test: {
-          name: 'host',
-          include: ['test/host/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          name: 'rig-pair',
+          include: RIG_PAIR,
+          testTimeout: 600_000,
+          hookTimeout: 1_200_000,
           fileParallelism: false,
-          globalSetup: ['test/host/global-setup.ts'],
-        },
-      },
-      {
-        test: {
-          name: 'rig',
-          include: ['test/rig/**/*.test.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
-          fileParallelism: false,
-          globalSetup: ['test/rig/global-setup.ts'],
         },
       },
     ],

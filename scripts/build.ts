@@ -1,10 +1,10 @@
-/** Bundles the agent for shipping: dist/limiquantix-node.mjs with the proto files beside it. Run by `npm run build`. */
+/** Bundles the agent for shipping: dist/limiquantix-node.mjs, the parts that only some of its processes load, and the proto files beside them. Run by `npm run build`; with an argument, dist is made in that directory. */
 import { cp, readFile, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
 const root = path.join(import.meta.dirname, '..')
-const dist = path.join(root, 'dist')
+const dist = path.join(path.resolve(process.argv[2] ?? root), 'dist')
 
 // These load proto files relative to their own place; in the bundle that is dist/vendor/<package>.
 const PROTO_DIRECTORIES = { 'grpc-health-check': 'proto', '@grpc/reflection': 'build/proto' }
@@ -28,8 +28,14 @@ const vendoredProtos: Plugin = {
 await rm(dist, { recursive: true, force: true })
 const result = await build({
   entryPoints: [path.join(root, 'src', 'main.ts')],
-  outfile: path.join(dist, 'limiquantix-node.mjs'),
+  outdir: dist,
+  entryNames: 'limiquantix-node',
+  // In the same directory, as vendored code looks for its files from where it is.
+  chunkNames: 'part-[hash]',
+  outExtension: { '.js': '.mjs' },
   bundle: true,
+  // A helper loads what it needs and not the whole agent: that is half of its memory and of its start.
+  splitting: true,
   platform: 'node',
   target: 'node24',
   format: 'esm',
@@ -43,6 +49,6 @@ const result = await build({
   metafile: true,
 })
 await cp(path.join(root, 'proto'), path.join(dist, 'proto'), { recursive: true })
-for (const [file, output] of Object.entries(result.metafile.outputs)) {
-  if (file.endsWith('.mjs')) process.stdout.write(`${file}  ${(output.bytes / 2 ** 20).toFixed(1)} MiB\n`)
-}
+const programs = Object.entries(result.metafile.outputs).filter(([file]) => file.endsWith('.mjs'))
+const bytes = programs.reduce((sum, [, output]) => sum + output.bytes, 0)
+process.stdout.write(`dist/limiquantix-node.mjs and its parts  ${(bytes / 2 ** 20).toFixed(1)} MiB\n`)

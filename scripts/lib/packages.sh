@@ -31,9 +31,15 @@ apt_update() {
   packages_updated=1
 }
 
-# install_packages PURPOSE… : makes sure that everything in the lists is there.
+# units_of NAME… : units that these packages would start at installation although only our scripts use their programs.
+units_of() {
+  local name
+  for name in "$@"; do awk -v name="$name" '$1 == name { for (i = 2; i <= NF; i++) print $i }' "$PACKAGES_DIR/unwanted-units.list"; done
+}
+
+# install_packages PURPOSE… : makes sure that everything in the lists is there. Servers for tests start nothing of this machine.
 install_packages() {
-  local missing wanted
+  local missing wanted units=()
   command -v dpkg-query >/dev/null || die "this is not a Debian system; install by hand what $PACKAGES_DIR/*.list name"
   mapfile -t wanted < <(packages_of "$@")
   mapfile -t missing < <(missing_packages "${wanted[@]}")
@@ -45,8 +51,14 @@ install_packages() {
   exec 8>"$RUN_DIR/apt.lock"
   flock 8
   apt_update
+  if booted_with_systemd; then mapfile -t units < <(units_of "${missing[@]}"); fi
+  ((${#units[@]} == 0)) || quietly systemctl mask --runtime "${units[@]}"
   quietly env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
     -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 --no-install-recommends install "${missing[@]}" 8>&- ||
     die "apt-get could not install: ${missing[*]}"
+  if ((${#units[@]})); then
+    quietly systemctl unmask --runtime "${units[@]}"
+    quietly systemctl disable "${units[@]}" || true
+  fi
   exec 8>&-
 }

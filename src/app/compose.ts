@@ -1,164 +1,164 @@
+import type { TlsSource } from '../certificates/host-certificate.ts'
+import { JoinTokens } from '../controlplane/join-tokens.ts'
+import type { LinkStatus } from '../controlplane/link.ts'
+import { Membership } from '../controlplane/membership.ts'
 import type { Logger } from '../core/context.ts'
+import { errorText } from '../core/errors.ts'
+import { abortable } from '../core/keyed-lock.ts'
 import type { ControlPlaneStatus } from '../core/model.ts'
-import { abortable, KeyedLock } from '../core/keyed-lock.ts'
-import { MIB } from '../core/bytes.ts'
-import { createControlPlaneLink, type ControlPlaneLink, type LinkStatus } from '../controlplane/link.ts'
-import { createRegistrar } from '../controlplane/registration.ts'
-import { VmCreator } from '../domains/create.ts'
-import { VmDeleter } from '../domains/delete.ts'
-import type { DomainDeps } from '../domains/deps.ts'
+import { attachInfo } from '../domains/attach-info.ts'
+import { findBackingImage } from '../domains/disk-origin.ts'
 import { HypervisorStatus } from '../domains/hypervisor-status.ts'
-import { DomainInventory } from '../domains/inventory.ts'
-import { MediaProbe } from '../domains/media-probe.ts'
-import { creationPoolUsers, domainPoolUsers } from '../domains/pool-users.ts'
-import { DomainPower } from '../domains/power.ts'
+import { createHardware } from '../host/hardware.ts'
 import { createInventory } from '../host/inventory.ts'
-import { loadAgentId } from '../host/node-identity.ts'
+import { createSmartWatch } from '../host/smart.ts'
+import { HostIoCounters } from '../host/io-counters.ts'
 import { startTelemetry } from '../host/telemetry.ts'
-import { ImageDownloads } from '../images/download.ts'
-import { ImageInspector } from '../images/inspect.ts'
-import { TransferClient } from '../images/transfer-client.ts'
-import { LibvirtClient } from '../libvirt/client.ts'
-import { OperationManager } from '../operations/manager.ts'
-import { createConnectClient } from '../platform/connect-client.ts'
-import { createMounter } from '../platform/mounter.ts'
-import { openStateStore } from '../platform/state-store.ts'
-import { WorkerProcess } from '../platform/workers.ts'
+import { createClusterService } from '../services/cluster-service.ts'
 import type { Services } from '../services/contracts.ts'
+import { createEventService } from '../services/event-service.ts'
 import { createHostService } from '../services/host-service.ts'
-import { createImageService } from '../services/image-service.ts'
 import { createPoolService } from '../services/pool-service.ts'
-import { createVmService } from '../services/vm-service.ts'
-import type { StorageEnvironment } from '../storage/environment.ts'
-import { PoolManager } from '../storage/pool-manager.ts'
-import { poolBackends } from '../storage/registry.ts'
-import { StorageIo } from '../storage/storage-io.ts'
+import { createVolumeService } from '../services/volume-service.ts'
+import type { AcmeChallenges } from './acme.ts'
+import { composeBase } from './compose-base.ts'
+import { composeCertificates } from './compose-certificates.ts'
+import { composeDomains } from './compose-domains.ts'
+import { composeMigration } from './compose-migration.ts'
+import { composeImages } from './compose-images.ts'
+import { type Session, composeSession } from './compose-session.ts'
 import type { Config } from './config-schema.ts'
-import { DEFAULT_POOL_ID, withDefaultPool } from './default-pool.ts'
-import { stateLayout } from './layout.ts'
-import { VERSION } from './version.ts'
+import { USER_AGENT, VERSION } from './version.ts'
 
 /** The whole agent without its listeners. */
 export interface Agent {
   readonly services: Services
+  /** What TLS listeners show; in use once `load` has resolved. */
+  readonly certificate: TlsSource
+  /** What the listener for redirects answers besides. */
+  readonly challenges: AcmeChallenges
   /** Reads what earlier runs left, so that every question about it can be answered. Before the listeners open. */
   load(): Promise<void>
   /** Takes up interrupted work; the agent is ready when this resolves. After the listeners opened; ends early, without an error, when `signal` fires. */
   recover(signal: AbortSignal): Promise<void>
   /** Waits until every pool was looked at once, at most 30 s; readiness does not depend on it. Ends early when `signal` fires. */
   firstLook(signal: AbortSignal): Promise<void>
-  /** Present when the configuration names a control plane to register at. */
-  readonly link: ControlPlaneLink | undefined
+  /** Starts the link to the control plane of the configuration or of an earlier join, if there is one, and lets later joins start theirs. After the listeners opened. */
+  startLink(): void
   /** Lets short work end within `graceMs` and interrupts the rest; guests and mounts stay as they are. */
   stop(graceMs: number): Promise<void>
 }
 
-// QEMU's translation cache grows to 1 GiB per emulated guest by itself.
-const TB_CACHE_BYTES = 128 * MIB
 const FIRST_LOOK_TIMEOUT_MS = 30_000
 
-/** Builds the agent: the only place that names concrete classes. Reads the agent's id; touches nothing else. */
+/** Builds the agent: here and in the files compose-* concrete classes are named, nowhere else. Reads the agent's id; touches nothing else. */
 export async function compose(config: Config, log: Logger): Promise<Agent> {
-  const layout = stateLayout(config.paths.state_dir, config.hypervisor.images_path)
-  const store = openStateStore(layout.store, log)
-  const agentId = await loadAgentId(store, config.node.id)
-  const locks = new KeyedLock()
-  const operations = new OperationManager(store.collection('operations'), locks, log)
-  const imageRoots = [layout.cloudImages, ...config.downloads.allowed_dirs]
-
-  const environment: StorageEnvironment = {
-    io: new StorageIo(log),
-    mounter: createMounter(),
-    mountPoints: store.collection('mount-points'),
-    paths: {
-      localPools: layout.localPools,
-      formerLocalPools: layout.formerLocalPools,
-      mounts: layout.mounts,
-      reserved: [layout.store, layout.run, layout.vms],
-    },
-    nodeId: agentId,
-    log,
-  }
-  const pools = new PoolManager({ factories: poolBackends(environment), environment, store: store.collection('pools') })
-
-  const client = new LibvirtClient({ uri: config.hypervisor.libvirt_uri, log })
-  const hypervisor = new HypervisorStatus(client, log)
-  const domains = new DomainInventory(client, log)
-  const inspectWorker = new WorkerProcess('storage', 'inspect', log)
-  const deps: DomainDeps = {
-    libvirt: client,
-    pools: withDefaultPool(pools, layout.defaultPool),
-    inspector: new ImageInspector(inspectWorker),
-    media: new MediaProbe(inspectWorker),
-    config: {
-      agentVersion: VERSION,
-      stateDir: layout.root,
-      defaultPoolId: DEFAULT_POOL_ID,
-      domainType: config.hypervisor.domain_type,
-      networks: config.hypervisor.networks,
-      ...(config.hypervisor.emulator === undefined ? {} : { emulator: config.hypervisor.emulator }),
-      imageRoots,
-      tbCacheBytes: TB_CACHE_BYTES,
-    },
-  }
-  const creator = new VmCreator({ deps, client, operations })
-  const deleter = new VmDeleter({ deps, client, operations })
-  pools.addUserSource(domainPoolUsers(domains))
-  pools.addUserSource(creationPoolUsers(operations, DEFAULT_POOL_ID))
-
-  const downloadSettings = {
-    allowedDirs: imageRoots,
-    allowPrivateAddresses: config.downloads.allow_private_addresses,
-    stallTimeoutMs: config.downloads.stall_timeout_secs * 1000,
-    maxConcurrent: config.downloads.max_concurrent,
-  }
-  const downloads = new ImageDownloads({
-    pools,
-    settings: downloadSettings,
-    agentVersion: VERSION,
-    openClient: (jobId) => new TransferClient(new WorkerProcess('transfer', `download ${jobId}`, log)),
-  })
-  operations.register(downloads)
-
-  const telemetry = startTelemetry({ log })
+  const base = await composeBase(config, log)
+  const { client, domains, environment, files, inspectWorker, operations, pools, store, volumes } = base
   const inventory = createInventory({
     ...(config.node.hostname === undefined ? {} : { hostname: config.node.hostname }),
     ...(config.node.management_ip === undefined ? {} : { managementIp: config.node.management_ip }),
   })
-  const link = config.control_plane.registration_enabled ? makeLink() : undefined
+  const telemetry = startTelemetry({ log })
+  const hypervisor = new HypervisorStatus(client, log)
+  const recovered = Promise.withResolvers<void>()
+  const tokens = new JoinTokens({ store: store.collection('join-tokens') })
+  const membership: Membership<Session> = new Membership({
+    open: (address) =>
+      composeSession(address, base, {
+        inventory,
+        telemetry,
+        tellable: images.tellable,
+        poolService: services.pools,
+        tokens,
+        tls: certificates.controlPlaneTls,
+        recovered: recovered.promise,
+      }),
+    configured: config.control_plane.registration_enabled ? config.control_plane.address : undefined,
+    heartbeatIntervalSecs: config.control_plane.heartbeat_interval_secs,
+    store,
+    log,
+  })
+  const images = composeImages(base, () => membership.session?.imageSync.again() ?? 0)
+  const managementAddress = async (signal: AbortSignal) => (await inventory.read(signal)).managementIp
+  const vms = composeDomains(base, {
+    images: async (signal) => {
+      await abortable(images.library.refresh(5_000), signal)
+      return images.library.images()
+    },
+    managementAddress,
+  })
+  const certificates = composeCertificates(config, inventory, log)
+  const { certificate, challenges, acme, enroller } = certificates
   const waiting = new Set(['recovery of interrupted work'])
   const services: Services = {
+    ...images.services,
+    ...vms.services,
+    events: createEventService(base.events),
+    migrations: composeMigration(base, vms.deps, managementAddress),
+    certificates: certificates.service,
     host: createHostService({
       version: VERSION,
-      agentId,
+      agentId: base.agentId,
       inventory,
       telemetry,
+      io: new HostIoCounters(),
       hypervisor: () => hypervisor.now(),
-      controlPlane: () => linkStatus(link?.status()),
+      controlPlane: () => linkStatus(membership.session?.link.status()),
       waitingFor: () => [...waiting],
     }),
-    vms: createVmService({
-      inventory: domains,
-      power: new DomainPower(client, domains, locks, log),
-      creator,
-      deleter,
-      libvirt: client,
+    pools: createPoolService(pools, files, log),
+    volumes: createVolumeService({
+      pools,
+      volumes,
+      resizer: vms.resizer,
+      findImage: (path, ctx) => findBackingImage(path, vms.deps, ctx),
+      attachInfo,
+      log,
     }),
-    pools: createPoolService(pools, log),
-    images: createImageService({ operations, pools, downloads, settings: downloadSettings, log }),
+    cluster: createClusterService({
+      tokens,
+      membership,
+      inventory,
+      hardware: createHardware(createSmartWatch(log)),
+      pools: () => pools.list(),
+      userAgent: USER_AGENT,
+      tls: certificates.controlPlaneTls,
+    }),
   }
 
   return {
     services,
-    link,
+    certificate,
+    challenges,
+    startLink() {
+      acme.start()
+      enroller.start()
+      membership.start()
+    },
     async load() {
+      await certificate.start()
+      await acme.load()
+      await tokens.load()
+      await membership.load()
+      await base.events.load()
       await operations.load()
+      await images.load()
+      await vms.ports.load()
       await pools.start()
       await domains.start()
     },
     async recover(signal) {
       await abortable(operations.recover(), signal).catch(ignoreWhen(signal))
-      if (!signal.aborted) waiting.clear()
+      if (signal.aborted) return
+      waiting.clear()
+      recovered.resolve()
+      vms.ports.start()
+      vms.leases.start()
+      await vms.autostarter.begin().catch((error: unknown) => {
+        log.error({ err: errorText(error) }, 'VMs that are to be started after the boot of this host are not')
+      })
+      images.library.start(config.images.scan_interval_secs * 1000)
     },
     async firstLook(signal) {
       await pools.observedOnce(AbortSignal.any([signal, AbortSignal.timeout(FIRST_LOOK_TIMEOUT_MS)])).catch(() => {
@@ -166,8 +166,13 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       })
     },
     async stop(graceMs) {
-      await link?.stop()
+      acme.stop()
+      enroller.stop()
+      certificate.stop()
+      vms.stop()
+      await membership.stop()
       await operations.shutdown(graceMs)
+      images.library.stop()
       hypervisor.stop()
       domains.stop()
       pools.stop()
@@ -175,30 +180,8 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       telemetry.stop()
       inspectWorker.close()
       await client.close()
+      await base.events.flush()
     },
-  }
-
-  function makeLink(): ControlPlaneLink {
-    const connect = createConnectClient({
-      baseUrl: config.control_plane.address,
-      userAgent: `limiquantix-node/${VERSION}`,
-    })
-    return createControlPlaneLink({
-      client: connect,
-      registrar: createRegistrar({
-        client: connect,
-        store,
-        facts: (signal) => inventory.read(signal),
-        labels: config.node.labels,
-      }),
-      source: {
-        load: () => telemetry.load(),
-        pools: () => pools.list(),
-        runningVmCount: () => runningCount(domains),
-      },
-      intervalMs: config.control_plane.heartbeat_interval_secs * 1000,
-      log,
-    })
   }
 }
 
@@ -210,14 +193,5 @@ function linkStatus(status: LinkStatus | undefined): ControlPlaneStatus | undefi
 function ignoreWhen(signal: AbortSignal): (error: unknown) => void {
   return (error) => {
     if (!signal.aborted) throw error
-  }
-}
-
-// Without libvirt nobody knows; the number is informative only.
-function runningCount(domains: DomainInventory): number {
-  try {
-    return domains.entries().filter(({ state }) => state === 'RUNNING').length
-  } catch {
-    return 0
   }
 }

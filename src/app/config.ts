@@ -14,6 +14,12 @@ export interface ConfigOverrides {
   readonly nodeId?: string
   readonly register?: boolean
   readonly stateDir?: string
+  readonly enableHttps?: boolean
+  readonly httpsListen?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly redirectHttp?: boolean
+  readonly redirectPort?: string
 }
 
 /** Where the file is looked for when none is named. */
@@ -80,27 +86,39 @@ export function allowedPeers(allowFrom: readonly string[]): (address: string) =>
   }
 }
 
+/** Who may use the listeners, as configured or as the addresses that may use them say. */
+export function securityMode({ security, server }: Config): 'closed' | 'compat' | 'mtls' {
+  return security.mode ?? (server.allow_from.length > 0 ? 'compat' : 'closed')
+}
+
+const REMEDY = {
+  closed: 'name those that may use it in server.allow_from (security.mode compat), or let certificates decide (mtls)',
+  compat: 'name those that may use it in server.allow_from',
+  mtls: 'in security.mode mtls plain HTTP stays on loopback; enable server.http.tls for other machines',
+}
+
 function checkWhole(config: Config, name: string): void {
   const { server } = config
-  if (server.http.tls.enabled) {
-    throw new AgentError(
-      'CONFIG_INVALID',
-      `${name}: server.http.tls.enabled: HTTPS is not built in this version; put a TLS proxy in front`,
-    )
-  }
-  const open = [server.listen_address, server.http.listen_address].filter(
-    (address) => !isLoopback(splitListenAddress(address).host),
-  )
-  if (open.length > 0 && server.allow_from.length === 0) {
-    throw new AgentError(
-      'CONFIG_INVALID',
-      `${name}: ${open.join(', ')} is reachable from other machines; name those that may use it in server.allow_from`,
-    )
-  }
+  const { tls } = server.http
+  if (tls.enabled && !server.http.enabled)
+    throw new AgentError('CONFIG_INVALID', `${name}: server.http.tls.enabled needs server.http.enabled`)
+  if (tls.cert_path === tls.key_path)
+    throw new AgentError('CONFIG_INVALID', `${name}: server.http.tls: cert_path and key_path must be two files`)
+  const { acme } = tls
+  if ((tls.mode === 'acme' || acme.enabled) && acme.challenge_type !== 'http-01')
+    throw new AgentError('CONFIG_INVALID', `${name}: server.http.tls.acme.challenge_type: only http-01 is built in`)
+  const isOpen = (address: string) => !isLoopback(splitListenAddress(address).host)
+  const encrypted = [server.listen_address, ...(tls.enabled ? [tls.listen_address] : [])]
+  const plain = server.http.enabled ? [server.http.listen_address] : []
+  const mode = securityMode(config)
+  const open = (mode === 'mtls' ? plain : [...encrypted, ...plain]).filter(isOpen).join(', ')
+  if (open !== '' && (mode !== 'compat' || server.allow_from.length === 0))
+    throw new AgentError('CONFIG_INVALID', `${name}: ${open} is reachable from other machines; ${REMEDY[mode]}`)
   allowedPeers(server.allow_from)
 }
 
-function isLoopback(host: string): boolean {
+/** Whether a listener on this host name or address is reachable from this machine only. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host)
 }
 
@@ -115,6 +133,16 @@ function applyOverrides(file: unknown, overrides: ConfigOverrides): unknown {
   if (overrides.logLevel !== undefined) at(root, 'log')['level'] = overrides.logLevel
   if (overrides.listen !== undefined) at(root, 'server')['listen_address'] = overrides.listen
   if (overrides.httpListen !== undefined) at(at(root, 'server'), 'http')['listen_address'] = overrides.httpListen
+  const https = {
+    enabled: overrides.enableHttps,
+    listen_address: overrides.httpsListen,
+    cert_path: overrides.tlsCert,
+    key_path: overrides.tlsKey,
+    redirect_http: overrides.redirectHttp,
+    redirect_port: overrides.redirectPort === undefined ? undefined : Number(overrides.redirectPort),
+  }
+  for (const [key, value] of Object.entries(https))
+    if (value !== undefined) at(at(at(root, 'server'), 'http'), 'tls')[key] = value
   if (overrides.controlPlane !== undefined) at(root, 'control_plane')['address'] = overrides.controlPlane
   if (overrides.register !== undefined) at(root, 'control_plane')['registration_enabled'] = overrides.register
   if (overrides.libvirtUri !== undefined) at(root, 'hypervisor')['libvirt_uri'] = overrides.libvirtUri

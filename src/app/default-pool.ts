@@ -19,9 +19,13 @@ export function withDefaultPool(pools: PoolManager, directory: string): PoolAcce
   }
   return {
     require,
+    active: () => pools.active(),
     findByPath: (path) => pools.findByPath(path),
+    findByPlace: (place) => pools.findByPlace(place),
+    holderOf: (place) => pools.holderOf(place),
+    locate: (path, ctx) => pools.locate(path, ctx),
     reserve: (poolId, bytes, ctx, purpose) => pools.reserve(poolId, bytes, ctx, purpose),
     users: (pool, ctx) => pools.users(pool, ctx),
-    addUserSource: (source) => pools.addUserSource(source),
+    addUserSource: (source, kind) => pools.addUserSource(source, kind),
   }
 }

@@ -4,12 +4,15 @@ import { serveWorker, type WorkerHandlers } from '../platform/workers.ts'
 /** Worker kinds and their handlers; loaded only in the process that needs them. */
 const KINDS: Readonly<Record<string, () => Promise<WorkerHandlers>>> = {
   storage: async () => {
-    const [{ storageHandlers }, { inspectHandlers }, { mediaHandlers }] = await Promise.all([
+    const [{ storageHandlers }, { inspectHandlers }, { mediaHandlers }, json, proto] = await Promise.all([
       import('../storage/storage-worker.ts'),
       import('../images/inspect-handlers.ts'),
       import('../domains/media-probe.ts'),
+      import('../http/pool-file-text.ts'),
+      import('../grpc/pool-file-records.ts'),
     ])
-    return { ...storageHandlers, ...inspectHandlers, ...mediaHandlers }
+    const encoders = { json: json.encodeFilesAsJson, proto: proto.encodeFilesAsRecords }
+    return { ...storageHandlers(encoders), ...inspectHandlers, ...mediaHandlers }
   },
   transfer: async () => (await import('../images/transfer-worker.ts')).transferHandlers,
 }

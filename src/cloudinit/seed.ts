@@ -46,6 +46,19 @@ export async function writeSeed(directory: string, documents: SeedDocuments, ctx
   return target
 }
 
+/** Puts a seed there that another host made: readable, and whole or not there, as one of `writeSeed`. */
+export async function placeSeed(directory: string, image: Uint8Array): Promise<void> {
+  const temp = await mkdtemp(path.join(directory, '.seed-'))
+  try {
+    const file = path.join(temp, `seed${TEMP_SUFFIX}`)
+    await writeFile(file, image, { mode: 0o600 })
+    await publish(file, path.join(directory, SEED_FILE))
+  } finally {
+    await rm(temp, { recursive: true, force: true })
+  }
+  await syncDirectory(directory)
+}
+
 function filesOf(documents: SeedDocuments): Record<string, string> {
   return {
     'user-data': documents.userData,

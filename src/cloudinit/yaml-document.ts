@@ -1,4 +1,14 @@
-import { isMap, isScalar, Lexer, LineCounter, parseDocument, visit, type Document, type YAMLMap } from 'yaml'
+import {
+  isMap,
+  isScalar,
+  Lexer,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Scalar,
+  type YAMLMap,
+} from 'yaml'
 import { AgentError } from '../core/errors.ts'
 
 /** The four documents of the NoCloud data source, as error texts name them. */
@@ -57,6 +67,8 @@ export function parseYaml(name: DocumentName, text: string, lineOffset = 0): Doc
       addAnchor(_, map)
       const twin = repeatedKey(map)
       if (twin !== undefined) throw refuseAt(twin, 'duplicate key')
+      const merged = map.items.find(({ key, value }) => isMergeKey(key) && isScalar(value))
+      if (merged !== undefined) throw refuseAt((merged.key as Scalar).range?.[0] ?? 0, 'merge of a scalar')
     },
     Seq: addAnchor,
     Alias(_, alias) {
@@ -83,11 +95,15 @@ function refuseTooMany(name: DocumentName, text: string): void {
   }
 }
 
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && key.source === '<<' && key.type === 'PLAIN'
+}
+
 // Position of a key that is there twice; merge keys may be.
 function repeatedKey(map: YAMLMap): number | undefined {
   const keys = new Set<unknown>()
   for (const { key } of map.items) {
-    if (!isScalar(key) || key.source === '<<') continue
+    if (!isScalar(key) || isMergeKey(key)) continue
     if (keys.has(key.value)) return key.range?.[0] ?? 0
     keys.add(key.value)
   }

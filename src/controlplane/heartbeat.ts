@@ -11,6 +11,16 @@ export interface HeartbeatSource {
   load(): HostLoad
   pools(): readonly PoolInfo[]
   runningVmCount(): number
+  /** Pools that are assigned to this host and not on it. */
+  missingPools?(): readonly MissingPool[]
+  /** Of what the control plane was told of VMs (state-report.ts); undefined while nothing was. */
+  stateHash?(): string | undefined
+}
+
+/** A pool the control plane expects here; `message` says for an admin why it is not. */
+export interface MissingPool {
+  readonly poolId: string
+  readonly message: string
 }
 
 /** UpdateHeartbeat's request. */
@@ -24,6 +34,7 @@ export interface HeartbeatRequest {
   readonly load5m: number
   readonly load15m: number
   readonly storagePools: readonly PoolReport[]
+  readonly stateHash?: string
 }
 
 /** StoragePoolStatusReport. */
@@ -71,6 +82,7 @@ const heartbeatAnswer = z.object({
 /** Builds the body from what `source` has at this moment. Waits for nothing. */
 export function heartbeatRequest(nodeId: string, source: HeartbeatSource): HeartbeatRequest {
   const load = source.load()
+  const stateHash = source.stateHash?.()
   return {
     nodeId,
     cpuUsagePercent: round(load.cpuUsagePercent),
@@ -80,12 +92,13 @@ export function heartbeatRequest(nodeId: string, source: HeartbeatSource): Heart
     load1m: round(load.load1),
     load5m: round(load.load5),
     load15m: round(load.load15),
-    storagePools: source.pools().map(poolReport),
+    storagePools: [...source.pools().map(poolReport), ...(source.missingPools?.() ?? []).map(missingReport)],
+    ...(stateHash === undefined ? {} : { stateHash }),
   }
 }
 
-// An unsigned integer that is negative or fractional would cost the whole heartbeat.
-function poolReport({ config, mountPath, observation }: PoolInfo): PoolReport {
+/** A pool as control planes are told of it. An unsigned integer that is negative or fractional would cost the whole message. */
+export function poolReport({ config, mountPath, observation }: PoolInfo): PoolReport {
   return {
     poolId: config.poolId,
     health: HEALTH_NUMBERS[observation.health],
@@ -96,6 +109,12 @@ function poolReport({ config, mountPath, observation }: PoolInfo): PoolReport {
     volumeCount: toUnsigned(observation.volumeCount),
     errorMessage: observation.health === 'HEALTHY' ? '' : neutralise(observation.message || observation.reason),
   }
+}
+
+/** A pool that is not on this host: one that is not reported counts as unmounted too, but nobody is told why. */
+export function missingReport({ poolId, message }: MissingPool): PoolReport {
+  const nothing = { totalBytes: 0, usedBytes: 0, availableBytes: 0, mountPath: '', volumeCount: 0 }
+  return { poolId, health: HEALTH_NUMBERS.UNMOUNTED, ...nothing, errorMessage: neutralise(message) }
 }
 
 /** Sends one heartbeat. An answer without an acknowledgement is CONTROL_PLANE_REFUSED; else the errors of ConnectClient.call. */

@@ -34,6 +34,8 @@ export interface LinkOptions {
   readonly log: Logger
   /** Gets every answer: assigned pools, request for a full sync. Must return at once; what it throws is logged. */
   readonly onAnswer?: (answer: HeartbeatAnswer) => void
+  /** Hears of every registration. Must return at once; what it throws is logged. */
+  readonly onRegistered?: (nodeId: string) => void
   readonly pace?: Pace
 }
 
@@ -175,6 +177,7 @@ class Link implements ControlPlaneLink {
     this.#consecutiveFailures = 0
     this.#counts.registrations++
     this.#log.info({ nodeId }, 'registered')
+    this.#tell(() => this.#options.onRegistered?.(nodeId))
     this.#beatAlarm.ring()
   }
 
@@ -225,10 +228,14 @@ class Link implements ControlPlaneLink {
     this.#unproven = false
     this.#counts.acknowledged++
     if (answer.intervalSeconds !== undefined) this.#grid.setInterval(limitInterval(answer.intervalSeconds * 1000))
+    this.#tell(() => this.#options.onAnswer?.(answer))
+  }
+
+  #tell(listener: () => void): void {
     try {
-      this.#options.onAnswer?.(answer)
+      listener()
     } catch (error) {
-      this.#log.error({ err: toAgentError(error).message }, 'the answer to a heartbeat could not be handled')
+      this.#log.error({ err: toAgentError(error).message }, 'what the control plane said could not be handled')
     }
   }
 

@@ -91,18 +91,27 @@ export interface RegistrarOptions {
   readonly labels: Readonly<Record<string, string>>
 }
 
+/** What the control plane was told of the identity of this host. */
+export interface ToldHost {
+  readonly hostname: string
+  readonly managementIp: string
+}
+
 /** Makes this host known to one control plane and keeps the node id it gave. */
 export interface Registrar {
   /** The id this control plane gave before; undefined when there is none. */
   recall(): Promise<string | undefined>
   /** One attempt, with the facts and the address of now. Returns the node id, which is on disk by then. Errors of ConnectClient.call; CONFIG_INVALID. */
   register(signal: AbortSignal): Promise<string>
+  /** Of the last registration that succeeded; undefined before, also after a restart. */
+  told(): ToldHost | undefined
 }
 
 /** A registrar whose record lives in the state store's `control-plane` collection. */
 export function createRegistrar(options: RegistrarOptions): Registrar {
   const { client, store } = options
   const collection = store.collection<RegistrationRecord>('control-plane')
+  let told: ToldHost | undefined
   return {
     async recall() {
       const record = await collection.get('registration')
@@ -120,7 +129,9 @@ export function createRegistrar(options: RegistrarOptions): Registrar {
         nodeId: node.id,
         registeredAt: Date.now(),
       })
+      told = { hostname: facts.hostname, managementIp: facts.managementIp }
       return node.id
     },
+    told: () => told,
   }
 }

@@ -55,6 +55,8 @@ export class KeyedLock {
 
 /** Waits for `promise`, or rejects with the signal's reason, whichever comes first; the promise itself goes on. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Nobody else may be listening to it when nobody waits any more.
+  promise.catch(() => undefined)
   signal.throwIfAborted()
   const { promise: aborted, reject } = Promise.withResolvers<never>()
   const onAbort = () => reject(signal.reason as Error)

@@ -13,6 +13,7 @@ const TRIGGER_WORDS: readonly (readonly [RegExp, string])[] = [
   [/exists/gi, 'is present'],
   [/no mount path/gi, 'mount path missing'],
   [/failed_precondition/gi, 'precondition'],
+  [/failed to connect to node daemon/gi, 'no connection to the daemon'],
 ]
 
 /** Reasons whose meaning is the trigger, with the exact words the control plane looks for. */

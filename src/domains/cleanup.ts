@@ -76,6 +76,6 @@ export function mayPass(error: unknown): boolean {
 async function cleanUp({ vmId, volumes }: CleanupParams, deps: DomainDeps, ctx: OpContext): Promise<void> {
   const dom = await findDomain(deps.libvirt, vmId, ctx.signal)
   if (dom !== undefined) await removeDomain(deps, dom, vmId, ctx.signal)
-  await deleteOwnVolumes(deps, volumes, vmId, ctx, true)
+  await deleteOwnVolumes(deps, volumes, vmId, ctx, 'others')
   await removeVmDirectory(deps, vmId)
 }

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from 'node:fs/promises'
-import { MIB } from '../core/bytes.ts'
 import { AgentError, errorText } from '../core/errors.ts'
-import type { CreateVmRequest, DiskSource } from '../core/model.ts'
+import type { OpContext } from '../core/context.ts'
+import type { CreateVmRequest } from '../core/model.ts'
 import type { SeedDocuments } from '../cloudinit/documents.ts'
 import { writeSeed } from '../cloudinit/seed.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
@@ -9,14 +9,18 @@ import { VIR_DOMAIN_DEFINE } from '../libvirt/constants.ts'
 import { uuidText } from '../libvirt/uuid.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import type { SagaStep } from '../operations/saga.ts'
+import { readMounts, type MountEntry } from '../platform/mounts.ts'
 import { mayPass, startCleanup } from './cleanup.ts'
 import type { DomainDefinition } from './definition.ts'
 import type { DomainDeps } from './deps.ts'
+import { diskIoFor } from './disk-io.ts'
 import { domainXml } from './domain-xml.ts'
 import { findDomain } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
+import { makeVolume, type MadeDisk } from './make-volume.ts'
 import { vmDirectory } from './names.ts'
 import type { VmPlan } from './plan.ts'
+import { requireNamespaces } from './rbd-namespace.ts'
 import { recordSeed } from './seed-record.ts'
 import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } from './vm-remains.ts'
 
@@ -29,10 +33,13 @@ export interface CreateParams {
   readonly hasSeed: boolean
 }
 
-/** What the undo of a create needs to know. */
+/** What the undo of a create, and whoever asks for the users of a pool meanwhile, needs to know. */
 export interface CreateState {
   readonly volumes: readonly VolumeRef[]
-  readonly sources: Readonly<Record<string, DiskSource>>
+  /** Places (placeOf) of images and disks that the VM uses and that were there before. */
+  readonly uses: readonly string[]
+  /** By disk id. */
+  readonly made: Readonly<Record<string, MadeDisk>>
 }
 
 type Step = SagaStep<CreateParams, CreateState>
@@ -45,19 +52,29 @@ interface StepOptions {
   /** Present while creating; an undo after a restart works without. */
   readonly plan?: VmPlan
   readonly documents?: SeedDocuments | undefined
+  readonly vncPassword?: string | undefined
 }
 
 /** The first define makes libvirt probe QEMU. */
 const DEFINE_TIMEOUT_MS = 180_000
 
-/** Volumes the plan will make. */
-export function plannedVolumes(plan: VmPlan): VolumeRef[] {
-  return plan.disks.flatMap(({ volume }) =>
-    volume === undefined ? [] : [{ poolId: volume.poolId, name: volume.spec.name }],
-  )
+/**
+ * State of a create that has not made anything. Volumes that are there now, of the same VM on another host or of one that was undefined here, are used, and stay when the create fails. Errors: POOL_*, those of
+ * getVolume.
+ */
+export async function initialState({ disks }: VmPlan, { pools }: Pick<DomainDeps, 'pools'>, ctx: OpContext) {
+  const volumes: VolumeRef[] = []
+  for (const { from } of disks) {
+    if (from.type !== 'new') continue
+    const { poolId, spec } = from
+    const { backend } = await pools.require(poolId, ctx)
+    if ((await backend.getVolume(spec.name, ctx)) === undefined) volumes.push({ poolId, name: spec.name })
+  }
+  const state: CreateState = { volumes, uses: disks.flatMap(({ uses }) => uses), made: {} }
+  return state
 }
 
-/** The steps of a create in order: disks, files (seed, console log directory), define. */
+/** The steps of a create in order: disks and beside them files (seed, console log directory), then define. */
 export function createSteps(options: StepOptions): Step[] {
   const { deps } = options
   // When libvirt cannot be asked whether the domain is there, its disks must not be taken from under it.
@@ -65,25 +82,14 @@ export function createSteps(options: StepOptions): Step[] {
   return [
     {
       name: 'disks',
-      run: async (params, state, ctx) => {
-        const sources: Record<string, DiskSource> = {}
-        for (const { disk, volume } of requirePlan(options).disks) {
-          if (volume === undefined) continue
-          const { backend } = await deps.pools.require(volume.poolId, ctx)
-          // qcow2 files begin small; what is asked for here is their first clusters, not their virtual size.
-          const space = await deps.pools.reserve(
-            volume.poolId,
-            INITIAL_BYTES,
-            ctx,
-            `creation of VM ${params.request.vmId}`,
-          )
-          try {
-            sources[disk.id] = (await backend.createVolume(volume.spec, ctx)).source
-          } finally {
-            space.release()
-          }
+      run: async (params, _state, ctx) => {
+        const made: Record<string, MadeDisk> = {}
+        for (const { disk, from } of requirePlan(options).disks) {
+          if (from.type === 'present') continue
+          const about = { what: `disk ${disk.id}`, purpose: `creation of VM ${params.request.vmId}` }
+          made[disk.id] = await makeVolume(from, about, deps, ctx)
         }
-        return { ...state, sources }
+        return { made }
       },
       undo: async ({ request }, { volumes }, ctx) => {
         if (handedOver.value) return
@@ -98,14 +104,15 @@ export function createSteps(options: StepOptions): Step[] {
     },
     {
       name: 'files',
-      run: async ({ request, cloudInitDigest, hasSeed }, state, ctx) => {
+      besidePrevious: true,
+      run: async ({ request, cloudInitDigest, hasSeed }, _state, ctx) => {
         const directory = vmDirectory(deps.config.stateDir, request.vmId)
         await makeVmDirectory(directory)
-        if (!hasSeed) return state
+        if (!hasSeed) return {}
         if (options.documents === undefined) throw new AgentError('INTERNAL', 'the cloud-init documents are gone')
         await writeSeed(directory, options.documents, ctx)
         await recordSeed(deps.config.stateDir, request.vmId, cloudInitDigest)
-        return state
+        return {}
       },
       undo: async ({ request }) => {
         if (!handedOver.value) await removeVmDirectory(deps, request.vmId)
@@ -114,7 +121,11 @@ export function createSteps(options: StepOptions): Step[] {
     {
       name: 'define',
       run: async ({ request }, state, ctx) => {
-        const xml = domainXml(definitionOf(requirePlan(options), state))
+        const { vncPassword } = options
+        const planned = definitionOf(requirePlan(options), state, await readMounts())
+        const definition = vncPassword === undefined ? planned : { ...planned, vncPassword }
+        for (const { source } of definition.disks) await requireNamespaces(source, deps.libvirt, ctx.signal)
+        const xml = domainXml(definition)
         const args = { xml, flags: VIR_DOMAIN_DEFINE.VALIDATE }
         try {
           const { dom } = await deps.libvirt.call('remote:DOMAIN_DEFINE_XML_FLAGS', args, {
@@ -125,7 +136,7 @@ export function createSteps(options: StepOptions): Step[] {
         } catch (error) {
           throw vmError(error, request.vmId)
         }
-        return state
+        return {}
       },
       undo: async ({ request }, { volumes }, ctx) => {
         const { vmId } = request
@@ -147,21 +158,16 @@ export function createSteps(options: StepOptions): Step[] {
   ]
 }
 
-/** Header and first tables of a sparse image. */
-const INITIAL_BYTES = 4 * MIB
-
 function requirePlan({ plan }: StepOptions): VmPlan {
   if (plan === undefined) throw new AgentError('INTERNAL', 'a step of a create runs without its plan')
   return plan
 }
 
-function definitionOf(plan: VmPlan, state: CreateState): DomainDefinition {
-  const disks = plan.disks.map(({ disk, volume }) => {
-    if (volume === undefined) return disk
-    const source = state.sources[disk.id]
-    if (source === undefined) throw new AgentError('INTERNAL', `disk ${disk.id} was not made`)
-    const path = source.type === 'file' ? source.path : source.device
-    return { ...disk, type: source.type, path, format: source.format }
+function definitionOf(plan: VmPlan, { made }: CreateState, mounts: readonly MountEntry[]): DomainDefinition {
+  const disks = plan.disks.map(({ disk, from }) => {
+    const found = from.type === 'present' ? { source: from.source, sizeBytes: disk.sizeBytes } : made[disk.id]
+    if (found === undefined) throw new AgentError('INTERNAL', `disk ${disk.id} was not made`)
+    return { ...disk, ...found, driver: diskIoFor(found.source, mounts) }
   })
   return { ...plan.domain, disks }
 }

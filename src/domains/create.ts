@@ -10,7 +10,8 @@ import type { OperationManager } from '../operations/manager.ts'
 import { isFinal, type OperationHandler } from '../operations/operation.ts'
 import { runSaga, undoSaga, type SagaJournal } from '../operations/saga.ts'
 import { isBeingCleanedUp } from './cleanup.ts'
-import { createSteps, plannedVolumes, type CreateParams, type CreateState } from './create-steps.ts'
+import { linkedSourceId } from './clone-source.ts'
+import { createSteps, initialState, type CreateParams, type CreateState } from './create-steps.ts'
 import type { DomainDeps } from './deps.ts'
 import { parseDomain } from './domain-info.ts'
 import { findDomain, readDomainXml } from './libvirt-domain.ts'
@@ -23,6 +24,12 @@ import { checkRequest } from './vm-spec.ts'
 
 /** Kind of the operation in the journal. */
 export const CREATE_KIND = 'vm.create'
+
+/** What a create needs and nobody may keep. */
+interface CreateSecrets {
+  readonly documents: SeedDocuments | undefined
+  readonly vncPassword: string | undefined
+}
 
 export interface CreateResult {
   readonly vmId: string
@@ -51,8 +58,8 @@ export class VmCreator {
   readonly #operations: OperationManager
   readonly #undoWaitMs: number
   readonly #afterStep: ((name: string) => void) | undefined
-  /** Documents of running operations. They hold secrets, so the journal never sees them; an interrupted create is undone and needs none. */
-  readonly #documents = new Map<string, SeedDocuments>()
+  /** Secrets of running operations. The journal never sees them; an interrupted create is undone and needs none. */
+  readonly #secrets = new Map<string, CreateSecrets>()
 
   constructor(options: VmCreatorOptions) {
     this.#deps = options.deps
@@ -72,7 +79,7 @@ export class VmCreator {
     const { vmId, name } = request
     const needsSeed = request.spec.cloudInit !== undefined || request.spec.disks.some((disk) => disk.backingFile !== '')
     const documents = needsSeed ? buildSeedDocuments(request.spec.cloudInit, { vmId, name }) : undefined
-    const { cloudInit, ...spec } = request.spec
+    const { cloudInit, vncPassword, ...spec } = request.spec
     const params: CreateParams = {
       request: { ...request, spec: spec satisfies VmSpec },
       specDigest: specDigest(request),
@@ -82,23 +89,24 @@ export class VmCreator {
     this.#refuseDuringCleanup(vmId)
     if (await this.#isThere(params, signal)) return { vmId, created: false }
     await this.#requireFreeName(vmId, name, signal)
+    const linkedTo = linkedSourceId(request)
     const id = randomUUID()
-    if (documents !== undefined) this.#documents.set(id, documents)
+    this.#secrets.set(id, { documents, vncPassword })
     try {
       const record = await this.#operations.start(CREATE_KIND, params, {
         id,
         subject: `vm ${vmId}`,
         dedupeKey: `${CREATE_KIND}:${vmId}`,
-        locks: [vmLock(vmId), `vm-name:${name}`],
+        locks: [vmLock(vmId), `vm-name:${name}`, ...(linkedTo === undefined ? [] : [vmLock(linkedTo)])],
       })
       const twin = record.params as CreateParams
       if (twin.specDigest !== params.specDigest || twin.cloudInitDigest !== params.cloudInitDigest)
         throw different(vmId)
-      if (record.id !== id) this.#documents.delete(id)
+      if (record.id !== id) this.#secrets.delete(id)
       return await this.#operations.result<CreateResult>(record.id, signal)
     } catch (error) {
       // The operation drops them itself once it has begun.
-      if (this.#operations.get(id) === undefined) this.#documents.delete(id)
+      if (this.#operations.get(id) === undefined) this.#secrets.delete(id)
       throw error
     }
   }
@@ -120,19 +128,18 @@ export class VmCreator {
       run: async (params, ctx) => {
         const { request } = params
         const { vmId, name } = request
-        const documents = this.#documents.get(ctx.id)
+        const secrets = this.#secrets.get(ctx.id)
         try {
           // Once more, now that nobody else can change it.
           this.#refuseDuringCleanup(vmId)
           if (await this.#isThere(params, ctx.signal, ctx.id)) return { vmId, created: false }
           await this.#requireFreeName(vmId, name, ctx.signal)
           const plan = await planVm(request, params, this.#deps, ctx)
-          const steps = createSteps({ ...this.#stepOptions(), plan, documents })
-          const initial: CreateState = { volumes: plannedVolumes(plan), sources: {} }
-          await runSaga(steps, params, initial, ctx, this.#afterStep)
+          const steps = createSteps({ ...this.#stepOptions(), plan, ...secrets })
+          await runSaga(steps, params, await initialState(plan, this.#deps, ctx), ctx, this.#afterStep)
           return { vmId, created: true }
         } finally {
-          this.#documents.delete(ctx.id)
+          this.#secrets.delete(ctx.id)
         }
       },
       rollback: async (params, ctx) => {

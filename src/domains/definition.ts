@@ -1,26 +1,31 @@
-import type { DiskBus, DiskFormat, Firmware, NicModel } from '../core/model.ts'
+import type {
+  ConsoleSpec,
+  CrashPolicy,
+  DiskBus,
+  DiskSource,
+  Firmware,
+  NicModel,
+  WatchdogAction,
+} from '../core/model.ts'
+import type { GuestProfile } from './guest-profiles.ts'
 
 /** libvirt's domain type: hardware virtualisation or emulation. */
 export type DomainType = 'kvm' | 'qemu'
 
-/** How QEMU opens a disk. `native` needs a file system with O_DIRECT, which `cache: none` uses. */
+/** How QEMU opens a disk. `native` needs O_DIRECT, which `cache: none` uses; sources that are no file of the host have no `io`. `iothread`: requests of a virtio disk are served by a thread of their own. */
 export interface DiskIo {
   readonly cache: 'none' | 'writeback'
-  readonly io: 'native' | 'threads'
-}
-
-/** One file or block device of a backing chain, with its format stated. */
-export interface DiskLayer {
-  readonly type: 'file' | 'block'
-  readonly path: string
-  readonly format: DiskFormat
+  readonly io?: 'native' | 'threads'
+  readonly iothread?: true
 }
 
 /** A disk whose every fact is known. */
-export interface DiskDefinition extends DiskLayer {
+export interface DiskDefinition {
   readonly id: string
+  /** The active layer. */
+  readonly source: DiskSource
   /** What is below the active layer, nearest first; empty for a disk of its own. */
-  readonly backing: readonly DiskLayer[]
+  readonly backing: readonly DiskSource[]
   readonly bus: DiskBus
   readonly driver: DiskIo
   readonly readonly: boolean
@@ -41,6 +46,8 @@ export interface DiskDefinition extends DiskLayer {
 export type NicTarget =
   | { readonly type: 'network'; readonly network: string }
   | { readonly type: 'bridge'; readonly bridge: string }
+  /** A bridge of Open vSwitch; `vlan` is the tag of an access port. */
+  | { readonly type: 'ovs'; readonly bridge: string; readonly vlan?: number }
   | { readonly type: 'user' }
 
 export interface NicDefinition {
@@ -48,6 +55,8 @@ export interface NicDefinition {
   readonly macAddress: string
   readonly model: NicModel
   readonly target: NicTarget
+  /** Megabits (10^6) per second in each direction; absent = unlimited. */
+  readonly bandwidthMbps?: number
 }
 
 /** A CD-ROM drive; `path` is empty when no medium is in it. */
@@ -64,9 +73,6 @@ export interface CpuTopology {
   readonly threads: number
 }
 
-/** Kind of guest, as far as the virtual hardware depends on it. */
-export type GuestFamily = 'generic' | 'windows'
-
 /** Everything a domain is made of. The XML is a pure function of it. */
 export interface DomainDefinition {
   readonly vmId: string
@@ -78,7 +84,18 @@ export interface DomainDefinition {
   readonly memoryBytes: number
   readonly hugepages: boolean
   readonly firmware: Firmware
-  readonly guestFamily: GuestFamily
+  readonly secureBoot: boolean
+  readonly tpm: boolean
+  /** A model's name, `host-model`, `host-passthrough` or `maximum`; absent = host-passthrough with KVM, else maximum. */
+  readonly cpuModel?: string
+  readonly onCrash: CrashPolicy
+  readonly watchdog?: WatchdogAction
+  readonly console: ConsoleSpec
+  /** Secret. */
+  readonly vncPassword?: string
+  readonly guest: GuestProfile
+  /** Those of the guest's enlightenments that this host has. */
+  readonly hyperv: readonly string[]
   /** Boot devices (ids of disks and CD-ROMs, `nic:<id>`), first one first; devices that are not named are not booted from. */
   readonly bootOrder: readonly string[]
   readonly disks: readonly DiskDefinition[]

@@ -1,3 +1,5 @@
+import type { OpContext } from '../core/context.ts'
+import { errorText } from '../core/errors.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import type { OperationHandler, OperationRecord } from '../operations/operation.ts'
@@ -9,10 +11,14 @@ import type { DomainDeps } from './deps.ts'
 import { parseDomain } from './domain-info.ts'
 import { findDomain, readDomainXml } from './libvirt-domain.ts'
 import { vmLock } from './power.ts'
+import type { LeasedVm } from './vm-lease.ts'
 import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } from './vm-remains.ts'
 
 /** Kind of the operation in the journal. */
 export const DELETE_KIND = 'vm.delete'
+
+/** A pool that does not answer must not keep a VM from being deleted. */
+const FORGET_TIMEOUT_MS = 5_000
 
 interface DeleteParams {
   readonly vmId: string
@@ -71,13 +77,15 @@ export class VmDeleter {
         await this.#client.ready(ctx.signal)
         const dom = await findDomain(this.#client, vmId, ctx.signal)
         const xml = dom === undefined ? undefined : await readDomainXml(this.#client, dom, vmId, ctx.signal)
+        const facts = xml === undefined ? undefined : parseDomain(xml)
         const own = xml === undefined ? [] : ownedVolumes(xml)
         const volumes = distinct([...own, ...(ctx.journal?.volumes ?? []), ...this.#leftovers(vmId, ctx.id)])
         await ctx.save({ volumes })
         if (dom !== undefined) await removeDomain(this.#deps, dom, vmId, ctx.signal)
+        if (facts !== undefined) await this.#forget(facts, ctx)
         await removeVmDirectory(this.#deps, vmId)
         try {
-          await deleteOwnVolumes(this.#deps, volumes, vmId, ctx, true)
+          await deleteOwnVolumes(this.#deps, volumes, vmId, ctx, 'others')
         } catch (error) {
           // Nobody will ask again for a VM that is gone: the disks follow when their pool answers.
           if (!mayPass(error)) throw error
@@ -85,6 +93,14 @@ export class VmDeleter {
         }
       },
     }
+  }
+
+  // One that stays behind says that a host without the VM has it: nobody writes to its disks, so nobody minds.
+  async #forget(facts: LeasedVm, ctx: OpContext): Promise<void> {
+    const brief = { ...ctx, signal: AbortSignal.any([ctx.signal, AbortSignal.timeout(FORGET_TIMEOUT_MS)]) }
+    await this.#deps.leases?.forget(facts, brief).catch((error: unknown) => {
+      ctx.log.warn({ vm: facts.vmId, err: errorText(error) }, 'the lease of a deleted VM remains')
+    })
   }
 
   // Storage deletes a volume only when its owner is this VM, so naming too many does no harm.
@@ -109,10 +125,12 @@ export class VmDeleter {
   }
 }
 
+// What stands on another file goes before it.
 function ownedVolumes(xml: string): VolumeRef[] {
-  return parseDomain(xml)
-    .disks.filter((disk) => disk.owned && disk.poolId !== '' && disk.volume !== '')
-    .map((disk) => ({ poolId: disk.poolId, name: disk.volume }))
+  const { disks, layers } = parseDomain(xml)
+  return [...layers.toReversed(), ...disks]
+    .filter(({ owned, poolId, volume }) => owned && poolId !== '' && volume !== '')
+    .map(({ poolId, volume }) => ({ poolId, name: volume }))
 }
 
 function distinct(volumes: readonly VolumeRef[]): VolumeRef[] {

@@ -1,9 +1,12 @@
 import type { OpContext } from '../core/context.ts'
 import type { ImageFacts } from '../images/inspect.ts'
 import type { PoolAccess } from '../storage/pool-access.ts'
+import type { PoolOverlays } from '../storage/pool-overlays.ts'
 import type { DomainType } from './definition.ts'
+import type { DomainInventory } from './inventory.ts'
 import type { LibvirtCalls } from './libvirt-domain.ts'
 import type { MediaKind } from './media-probe.ts'
+import type { LeaseKeeper } from './vm-lease.ts'
 import type { NetworkMap } from './networks.ts'
 
 /** What the configuration decides about VMs. */
@@ -23,13 +26,26 @@ export interface DomainsConfig {
   readonly tbCacheBytes: number
 }
 
+/** What knows all domains of the host. */
+export type Domains = Pick<DomainInventory, 'entries'>
+
 /** What planning and creating VMs needs of the rest of the agent. */
 export interface DomainDeps {
   readonly libvirt: LibvirtCalls
   readonly pools: PoolAccess
+  /** DomainInventory: who writes to a disk now. */
+  readonly domains: Domains
   /** ImageInspector of the image layer. */
-  readonly inspector: { inspect(path: string, ctx: OpContext): Promise<ImageFacts> }
+  readonly inspector: {
+    inspect(path: string, ctx: OpContext): Promise<ImageFacts>
+    /** Throws IMAGE_CHANGED for a file that is not what the agent recorded of it. */
+    recheck(path: string, ctx: OpContext): Promise<void>
+  }
   /** MediaProbe. */
   readonly media: { kind(path: string, root: string, ctx: OpContext): Promise<MediaKind> }
   readonly config: DomainsConfig
+  /** What stands on files of shared pools, on whichever host. */
+  readonly overlays?: Pick<PoolOverlays, 'ofOthers'>
+  /** Which other hosts have VMs of shared pools. */
+  readonly leases?: LeaseKeeper
 }

@@ -33,7 +33,7 @@ export const SATA_PORTS = 6
  * Names and places all disks and CD-ROMs of a VM. SCSI disks, SATA disks and CD-ROMs share the prefix `sd`: disks take the first names, and the n-th CD-ROM is
  * called after the number of all disks plus n, which is how the control plane names it too. No two devices ever get the same name.
  */
-export function nameDevices(definition: Pick<DomainDefinition, 'disks' | 'cdroms' | 'guestFamily'>): DeviceNames {
+export function nameDevices(definition: Pick<DomainDefinition, 'disks' | 'cdroms' | 'guest'>): DeviceNames {
   const { disks, cdroms } = definition
   const seed = seedBus(definition)
   let virtio = 0
@@ -58,10 +58,7 @@ export function nameDevices(definition: Pick<DomainDefinition, 'disks' | 'cdroms
   }
 }
 
-/**
- * Kernels made for clouds (Debian's `genericcloud` images) have no AHCI driver and would never find a seed on SATA; whatever boots from virtio has virtio-scsi as well.
- * Windows brings no virtio drivers of its own, and a guest on SATA disks alone may have none.
- */
-function seedBus({ disks, guestFamily }: Pick<DomainDefinition, 'disks' | 'guestFamily'>): 'scsi' | 'sata' {
-  return guestFamily !== 'windows' && disks.some(({ bus }) => bus !== 'sata') ? 'scsi' : 'sata'
+// Whatever boots from virtio has virtio-scsi as well; a guest on SATA disks alone may have no virtio at all.
+function seedBus({ disks, guest }: Pick<DomainDefinition, 'disks' | 'guest'>): 'scsi' | 'sata' {
+  return disks.some(({ bus }) => bus !== 'sata') ? guest.seedBus : 'sata'
 }

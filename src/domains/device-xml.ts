@@ -2,7 +2,7 @@ import type { DomainDefinition } from './definition.ts'
 import { nameDevices } from './device-names.ts'
 import { cdromXml, diskXml } from './disk-xml.ts'
 import { nicXml } from './nic-xml.ts'
-import { el, type XmlNode } from './xml-node.ts'
+import { el, type XmlNode } from '../libvirt/xml-node.ts'
 
 /** Name of the virtio-serial port of the QEMU guest agent (fixed by the agent). */
 export const GUEST_AGENT_CHANNEL = 'org.qemu.guest_agent.0'
@@ -18,24 +18,35 @@ const BALLOON_PERIOD_S = 10
 /** `<devices>` of a domain. */
 export function devicesXml(definition: DomainDefinition): XmlNode {
   const names = nameDevices(definition)
+  const threads = ioThreadsOf(definition)
+  const panicModel = definition.guest.panic
   const bootOrderOf = (id: string) => {
     const index = definition.bootOrder.indexOf(id)
     return index === -1 ? undefined : index + 1
   }
   return el('devices', {}, [
     definition.emulator !== undefined && el('emulator', {}, definition.emulator),
-    ...names.disks.map((disk) => diskXml(disk, bootOrderOf(disk.device.id))),
+    ...names.disks.map((disk) => diskXml(disk, bootOrderOf(disk.device.id), threads.get(disk.device.id))),
     ...names.cdroms.map((cdrom) => cdromXml(cdrom, bootOrderOf(cdrom.device.id))),
     ...controllersXml(definition, names.sataControllers, names.usesScsi),
     ...definition.nics.map((nic) => nicXml(nic, bootOrderOf(`nic:${nic.id}`))),
     ...consoleXml(definition.consoleLogPath),
     el('channel', { type: 'unix' }, [el('target', { type: 'virtio', name: GUEST_AGENT_CHANNEL })]),
     el('input', { type: 'tablet', bus: 'usb' }),
-    el('graphics', { type: 'vnc', port: -1, autoport: 'yes', listen: '127.0.0.1' }, [
-      el('listen', { type: 'address', address: '127.0.0.1' }),
+    ...displayXml(definition),
+    // Deflates before the guest runs out of memory. What the guest does not use goes back to the host; huge pages stay where they are.
+    el('memballoon', { model: 'virtio', autodeflate: 'on', freePageReporting: definition.hugepages ? 'off' : 'on' }, [
+      el('stats', { period: BALLOON_PERIOD_S }),
     ]),
-    el('video', {}, [el('model', { type: 'vga', vram: 16384, heads: 1, primary: 'yes' })]),
-    el('memballoon', { model: 'virtio', freePageReporting: 'on' }, [el('stats', { period: BALLOON_PERIOD_S })]),
+    definition.tpm &&
+      // Windows looks for the newer interface with UEFI; only the older one is known to every BIOS.
+      el('tpm', { model: definition.firmware === 'uefi' ? 'tpm-crb' : 'tpm-tis' }, [
+        el('backend', { type: 'emulator', version: '2.0' }),
+      ]),
+    definition.watchdog !== undefined && el('watchdog', { model: 'i6300esb', action: definition.watchdog }),
+    panicModel !== undefined &&
+      (panicModel === 'isa' || definition.type === 'kvm') &&
+      el('panic', { model: panicModel }),
     el('rng', { model: 'virtio' }, [el('backend', { model: 'random' }, '/dev/urandom')]),
   ])
 }
@@ -61,4 +72,31 @@ function consoleXml(logPath: string): XmlNode[] {
     ]),
     el('console', { type: 'pty' }, [el('target', { type: 'serial', port: 0 })]),
   ]
+}
+
+// Loopback only: who may look comes through a relay or a ticket of the agent.
+function displayXml({ console, vncPassword, guest }: DomainDefinition): XmlNode[] {
+  const graphics = (type: 'vnc' | 'spice', port: number, passwd?: string) =>
+    el('graphics', { type, port: port || -1, autoport: port === 0 ? 'yes' : 'no', listen: '127.0.0.1', passwd }, [
+      el('listen', { type: 'address', address: '127.0.0.1' }),
+    ])
+  return [
+    graphics('vnc', console.vncPort, vncPassword),
+    ...(console.spice
+      ? [
+          graphics('spice', console.spicePort),
+          el('channel', { type: 'spicevmc' }, [el('target', { type: 'virtio', name: 'com.redhat.spice.0' })]),
+        ]
+      : []),
+    el('video', {}, [el('model', { type: guest.video.model, vram: guest.video.vramKib, heads: 1, primary: 'yes' })]),
+  ]
+}
+
+/** More threads than this bring a guest nothing that its disks could notice. */
+const MAX_IO_THREADS = 4
+
+/** The thread (from 1) of each virtio disk that has one, by the disk's id. */
+export function ioThreadsOf({ disks }: Pick<DomainDefinition, 'disks'>): ReadonlyMap<string, number> {
+  const served = disks.filter(({ bus, driver }) => bus === 'virtio' && driver.iothread === true)
+  return new Map(served.map(({ id }, index) => [id, (index % MAX_IO_THREADS) + 1]))
 }

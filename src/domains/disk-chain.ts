@@ -2,18 +2,23 @@ import path from 'node:path'
 import type { OpContext } from '../core/context.ts'
 import { AgentError, isAgentError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
-import type { DiskFormat } from '../core/model.ts'
+import type { DiskFormat, DiskSource, Volume } from '../core/model.ts'
 import { isInside } from '../platform/files.ts'
 import { imageInfo } from '../storage/qemu-img.ts'
-import type { DiskLayer } from './definition.ts'
 import type { DomainDeps } from './deps.ts'
 
-const MAX_LAYERS = 16
+/** Files that a disk may be made of at most. */
+export const MAX_LAYERS = 16
 
 /** An image or disk as found: its layers, active one first, and the size a guest sees. */
 export interface FoundDisk {
-  readonly layers: readonly [DiskLayer, ...DiskLayer[]]
+  readonly layers: readonly [DiskSource, ...DiskSource[]]
   readonly virtualSizeBytes: number
+}
+
+/** A volume as a disk: what is in a raw one is the guest's, and the agent makes no chains of those that are no files. */
+export function volumeDisk({ source, virtualSizeBytes }: Volume): FoundDisk {
+  return { layers: [source], virtualSizeBytes }
 }
 
 /**
@@ -26,7 +31,7 @@ export async function lookAt(
   deps: Pick<DomainDeps, 'pools' | 'config' | 'media'>,
   ctx: OpContext,
   reason: 'BACKING_FILE_REFUSED' | 'INVALID_PATH' = 'INVALID_PATH',
-): Promise<'missing' | 'file' | 'other'> {
+): Promise<'missing' | 'file' | 'device' | 'other'> {
   const root =
     deps.pools.findByPath(file)?.backend.mountPath ?? deps.config.imageRoots.find((place) => isInside(place, file))
   if (root === undefined) {
@@ -40,15 +45,18 @@ export async function lookAt(
   throw new AgentError(reason, `${what}: a symbolic link leads ${quote(file)} out of ${quote(root)}`)
 }
 
-/** A backing image: plain, in an allowed place. Errors: BACKING_FILE_MISSING, BACKING_FILE_REFUSED, those of storage. */
-export async function findBackingImage(file: string, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
-  if ((await lookAt(file, 'backing image', deps, ctx, 'BACKING_FILE_REFUSED')) === 'missing') {
+/** A backing image at a path: plain, in an allowed place. Errors: BACKING_FILE_MISSING, BACKING_FILE_REFUSED, IMAGE_CHANGED, those of storage. */
+export async function findImageFile(file: string, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
+  const kind = await lookAt(file, 'backing image', deps, ctx, 'BACKING_FILE_REFUSED')
+  if (kind === 'missing') {
     throw new AgentError(
       'BACKING_FILE_MISSING',
       `backing image ${quote(file)} is missing on this host; download it first`,
     )
   }
+  if (kind === 'device') return deviceDisk(file, ctx)
   try {
+    await deps.inspector.recheck(file, ctx)
     return await inspectPlain(file, deps, ctx)
   } catch (error) {
     if (!isAgentError(error, 'IMAGE_NOT_AN_IMAGE', 'IMAGE_REFUSED', 'FILE_NOT_FOUND')) throw error
@@ -56,8 +64,8 @@ export async function findBackingImage(file: string, deps: DomainDeps, ctx: OpCo
   }
 }
 
-/** A disk that is attached as it is. Overlays are followed to their last layer, all of it in allowed places. */
-export async function findExistingDisk(
+/** A disk at a path that is attached as it is. Overlays are followed to their last layer, all of it in allowed places. */
+export async function findDiskFile(
   file: string,
   format: DiskFormat | undefined,
   deps: DomainDeps,
@@ -65,7 +73,9 @@ export async function findExistingDisk(
 ): Promise<FoundDisk> {
   const kind = await lookAt(file, 'disk', deps, ctx)
   if (kind === 'missing') throw new AgentError('VOLUME_NOT_FOUND', `disk ${quote(file)} is missing on this host`)
-  if (kind !== 'file') throw new AgentError('INVALID_PATH', `disk ${quote(file)} is not a regular file`)
+  if (kind === 'device') return deviceDisk(file, ctx)
+  if (kind !== 'file')
+    throw new AgentError('INVALID_PATH', `disk ${quote(file)} is neither a regular file nor a block device`)
   const known = format ?? (await recordedFormat(file, deps, ctx))
   if (known !== undefined) return followChain(file, known, deps, ctx)
   try {
@@ -75,6 +85,12 @@ export async function findExistingDisk(
     if (!isAgentError(error, 'IMAGE_REFUSED')) throw error
   }
   return followChain(file, 'qcow2', deps, ctx)
+}
+
+// A guest can write any header into a device: it is raw, whatever it says.
+async function deviceDisk(device: string, ctx: OpContext): Promise<FoundDisk> {
+  const { virtualSizeBytes } = await imageInfo(device, 'raw', ctx)
+  return { layers: [{ type: 'block', device, format: 'raw' }], virtualSizeBytes }
 }
 
 // A guest can write any header into its raw disk: what the agent made is what its record says, whatever the path it is named by.
@@ -101,7 +117,7 @@ async function inspectPlain(file: string, deps: DomainDeps, ctx: OpContext): Pro
 }
 
 async function followChain(file: string, format: DiskFormat, deps: DomainDeps, ctx: OpContext): Promise<FoundDisk> {
-  const layers: DiskLayer[] = []
+  const layers: DiskSource[] = []
   let virtualSizeBytes: number | undefined
   let next: { file: string; format: DiskFormat } | undefined = { file, format }
   while (next !== undefined) {

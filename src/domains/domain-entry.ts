@@ -1,3 +1,4 @@
+import type { VmProblem } from '../core/events.ts'
 import type { PowerState, VmInfo, VmUsage } from '../core/model.ts'
 import type { DomainFacts } from './domain-info.ts'
 import { isOff } from './libvirt-domain.ts'
@@ -15,18 +16,22 @@ export interface DomainEntry {
 }
 
 /** An entry as callers see it. */
-export function vmInfo(entry: DomainEntry, usage: VmUsage | undefined): VmInfo {
+export function vmInfo(entry: DomainEntry, usage: VmUsage | undefined, problems: readonly VmProblem[] = []): VmInfo {
   const { facts, state, startedAt, observedAt } = entry
   return {
     vmId: facts.vmId,
     name: facts.name,
     state,
     managed: facts.managed,
+    autostart: facts.autostart,
     cpuCount: facts.cpuCount,
     memoryBytes: facts.memoryBytes,
     labels: facts.labels,
-    disks: facts.disks.map(({ poolId: _pool, volume: _volume, owned: _owned, ...disk }) => disk),
+    disks: facts.disks.map(
+      ({ poolId: _pool, volume: _volume, owned: _owned, place: _place, alias: _alias, ...disk }) => disk,
+    ),
     ...(usage === undefined || isOff(state) ? {} : { usage }),
+    ...(problems.length === 0 || isOff(state) ? {} : { problems }),
     ...(startedAt === undefined ? {} : { startedAt }),
     observedAt,
   }
@@ -34,6 +39,6 @@ export function vmInfo(entry: DomainEntry, usage: VmUsage | undefined): VmInfo {
 
 /** What can be said of a domain whose definition cannot be had. */
 export function unreadableFacts(vmId: string, name: string): DomainFacts {
-  const unknown = { managed: false, specDigest: '', cpuCount: 0, memoryBytes: 0, labels: {} }
-  return { vmId, name, ...unknown, disks: [], cdroms: [], paths: [] }
+  const unknown = { managed: false, autostart: false, specDigest: '', cpuCount: 0, memoryBytes: 0, labels: {} }
+  return { vmId, name, ...unknown, disks: [], cdroms: [], nics: [], layers: [], paths: [] }
 }

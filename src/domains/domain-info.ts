@@ -1,13 +1,35 @@
 import { GIB, KIB, MIB } from '../core/bytes.ts'
-import type { VmDisk } from '../core/model.ts'
+import type { VmDisk, VmNic } from '../core/model.ts'
+import { deviceName } from './device-place.ts'
 import { METADATA_NAMESPACE } from './metadata-xml.ts'
 import { readXml, type XmlElement } from './read-xml.ts'
 
 /** A disk of a domain together with what our metadata says about it. */
 export interface DomainDisk extends VmDisk {
+  /** Place (placeOf) of the active layer; empty when there is none. */
+  readonly place: string
   readonly poolId: string
   readonly volume: string
   readonly owned: boolean
+  /** libvirt's name of the device while the domain runs. */
+  readonly alias?: string
+}
+
+/** A file of a disk that grew overlays for snapshots: one of the overlays, or what they all stand on. */
+export interface DomainLayer {
+  readonly path: string
+  readonly format: 'qcow2' | 'raw'
+  /** Id of the disk. */
+  readonly disk: string
+  /** Pool and volume; no volume for a file that is none. */
+  readonly poolId: string
+  readonly volume: string
+  /** Goes with the VM. */
+  readonly owned: boolean
+  /** Made for a snapshot. */
+  readonly overlay: boolean
+  /** Name of the snapshot that it stands for; empty when there is none. libvirt's own notes of that change when it forgets another snapshot. */
+  readonly keeps: string
 }
 
 /** A CD-ROM drive of a domain; `role` is empty in foreign domains. */
@@ -16,7 +38,11 @@ export interface DomainCdrom {
   readonly path: string
   readonly targetDev: string
   readonly role: 'user' | 'seed' | ''
+  readonly alias?: string
 }
+
+/** A network interface of a domain; the id of one in a foreign domain is its MAC address. */
+export type DomainNic = VmNic
 
 /** What a domain's XML tells. Without our metadata (`managed: false`) ids are the target names and nothing is owned. */
 export interface DomainFacts {
@@ -24,12 +50,18 @@ export interface DomainFacts {
   readonly name: string
   readonly managed: boolean
   readonly specDigest: string
+  /** Started after a boot of the host. */
+  readonly autostart: boolean
   readonly cpuCount: number
   readonly memoryBytes: number
   readonly labels: Readonly<Record<string, string>>
   readonly disks: readonly DomainDisk[]
+  /** Ours in the order they came. */
   readonly cdroms: readonly DomainCdrom[]
-  /** Host paths of all files and devices the domain uses, backing chain included. */
+  readonly nics: readonly DomainNic[]
+  /** All files of the disks with external snapshots, of other branches than the present one too, each after what it stands on. */
+  readonly layers: readonly DomainLayer[]
+  /** Places (placeOf) of all files, devices and network images the domain uses: backing chains, layers and the targets of running copies included. */
   readonly paths: readonly string[]
 }
 
@@ -40,18 +72,38 @@ export function parseDomain(xml: string): DomainFacts {
   const media = domain.first('devices')?.all('disk') ?? []
   const disks = media.filter((disk) => (disk.attribute('device') ?? 'disk') === 'disk')
   const cdroms = media.filter((disk) => disk.attribute('device') === 'cdrom')
+  const layers = layersOf(ours)
   return {
     vmId: (domain.first('uuid')?.text ?? '').toLowerCase(),
     name: domain.first('name')?.text ?? '',
     managed: ours !== undefined,
+    autostart: ours?.attribute('autostart') === 'yes',
     specDigest: ours?.first('lqx:spec')?.attribute('digest') ?? '',
     cpuCount: Number(domain.first('vcpu')?.text ?? 0),
     memoryBytes: memoryBytes(domain.first('memory')),
     labels: labelsOf(ours),
     disks: disks.map((disk) => diskOf(disk, ours)),
-    cdroms: cdroms.map((cdrom) => cdromOf(cdrom, ours)),
-    paths: media.flatMap(pathsOf),
+    cdroms: inOurOrder(
+      cdroms.map((cdrom) => cdromOf(cdrom, ours)),
+      ours,
+    ),
+    nics: (domain.first('devices')?.all('interface') ?? []).map((nic) => nicOf(nic, ours)),
+    layers,
+    paths: [...new Set([...media.flatMap(pathsOf), ...layers.map(({ path }) => path)])],
   }
+}
+
+function layersOf(ours: XmlElement | undefined): DomainLayer[] {
+  return (ours?.first('lqx:layers')?.all('lqx:layer') ?? []).map((layer) => ({
+    path: layer.attribute('path') ?? '',
+    format: layer.attribute('format') === 'raw' ? 'raw' : 'qcow2',
+    disk: layer.attribute('disk') ?? '',
+    poolId: layer.attribute('pool') ?? '',
+    volume: layer.attribute('volume') ?? '',
+    owned: layer.attribute('owned') === 'yes',
+    overlay: layer.attribute('overlay') === 'yes',
+    keeps: layer.attribute('keeps') ?? '',
+  }))
 }
 
 function ourMetadata(domain: XmlElement): XmlElement | undefined {
@@ -74,7 +126,8 @@ function diskOf(disk: XmlElement, ours: XmlElement | undefined): DomainDisk {
     .find((one) => one.attribute('target') === target)
   return {
     id: mine?.attribute('id') ?? target,
-    path: sourcePath(disk) ?? '',
+    path: sourceText(disk) ?? '',
+    place: sourcePlace(disk) ?? '',
     targetDev: target,
     bus: disk.first('target')?.attribute('bus') ?? '',
     format: disk.first('driver')?.attribute('type') ?? '',
@@ -84,6 +137,7 @@ function diskOf(disk: XmlElement, ours: XmlElement | undefined): DomainDisk {
     poolId: mine?.attribute('pool') ?? '',
     volume: mine?.attribute('volume') ?? '',
     owned: mine?.attribute('owned') === 'yes',
+    ...aliasOf(disk),
   }
 }
 
@@ -96,28 +150,82 @@ function cdromOf(cdrom: XmlElement, ours: XmlElement | undefined): DomainCdrom {
   const role = mine?.attribute('role')
   return {
     id: mine?.attribute('id') ?? targetDev,
-    path: sourcePath(cdrom) ?? '',
+    path: sourceText(cdrom) ?? '',
     targetDev,
     role: role === 'seed' || role === 'user' ? role : '',
+    ...aliasOf(cdrom),
   }
+}
+
+// libvirt sorts drives by bus and name; control planes count them as they came.
+function inOurOrder(cdroms: readonly DomainCdrom[], ours: XmlElement | undefined): DomainCdrom[] {
+  const targets =
+    ours
+      ?.first('lqx:cdroms')
+      ?.all('lqx:cdrom')
+      .map((entry) => entry.attribute('target')) ?? []
+  const rank = ({ targetDev }: DomainCdrom) => {
+    const index = targets.indexOf(targetDev)
+    return index === -1 ? targets.length : index
+  }
+  return cdroms.toSorted((a, b) => rank(a) - rank(b))
+}
+
+function nicOf(nic: XmlElement, ours: XmlElement | undefined): DomainNic {
+  const macAddress = (nic.first('mac')?.attribute('address') ?? '').toLowerCase()
+  const mine = ours
+    ?.first('lqx:nics')
+    ?.all('lqx:nic')
+    .find((one) => one.attribute('mac') === macAddress)
+  const source = nic.first('source')
+  return {
+    id: mine?.attribute('id') ?? macAddress,
+    macAddress,
+    model: nic.first('model')?.attribute('type') ?? '',
+    network: source?.attribute('network') ?? source?.attribute('bridge') ?? '',
+    linkUp: nic.first('link')?.attribute('state') !== 'down',
+    bandwidthMbps: Number(nic.first('bandwidth', 'inbound')?.attribute('average') ?? 0) / 125,
+  }
+}
+
+function aliasOf(device: XmlElement): { alias?: string } {
+  const alias = device.first('alias')?.attribute('name')
+  return alias === undefined ? {} : { alias }
 }
 
 function targetOf(disk: XmlElement): string {
   return disk.first('target')?.attribute('dev') ?? ''
 }
 
-function sourcePath(element: XmlElement): string | undefined {
+// As libvirt names it, for people.
+function sourceText(element: XmlElement): string | undefined {
   const source = element.first('source')
-  return source?.attribute('file') ?? source?.attribute('dev')
+  return source?.attribute('file') ?? source?.attribute('dev') ?? networkName(source)
+}
+
+function sourcePlace(element: XmlElement): string | undefined {
+  const text = sourceText(element)
+  return text === undefined ? undefined : deviceName(text)
+}
+
+function networkName(source: XmlElement | undefined): string | undefined {
+  const protocol = source?.attribute('protocol')
+  return protocol === undefined ? undefined : `${protocol}:${source?.attribute('name') ?? ''}`
 }
 
 function pathsOf(disk: XmlElement): string[] {
-  const paths: string[] = []
-  for (let layer: XmlElement | undefined = disk; layer !== undefined; layer = layer.first('backingStore')) {
-    const path = sourcePath(layer)
-    if (path !== undefined) paths.push(path)
+  const mirror = disk.first('mirror')
+  return [...chainOf(disk), ...(mirror === undefined ? [] : chainOf(mirror))]
+}
+
+/** Places (placeOf) of the layers of a `<disk>` as far as its XML names them, active one first. */
+export function chainOf(top: XmlElement): string[] {
+  const places: string[] = []
+  for (let layer: XmlElement | undefined = top; layer !== undefined; layer = layer.first('backingStore')) {
+    const place = sourcePlace(layer)
+    if (place !== undefined) places.push(place)
   }
-  return paths
+  return places
 }
 
 const MEMORY_UNITS: Readonly<Record<string, number>> = {

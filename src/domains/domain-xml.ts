@@ -2,8 +2,8 @@ import type { DomainDefinition } from './definition.ts'
 import { devicesXml } from './device-xml.ts'
 import { machineXml } from './machine-xml.ts'
 import { metadataXml } from './metadata-xml.ts'
-import { writeXml } from './write-xml.ts'
-import { el } from './xml-node.ts'
+import { writeXml } from '../libvirt/write-xml.ts'
+import { el } from '../libvirt/xml-node.ts'
 
 /** The libvirt domain XML (https://libvirt.org/formatdomain.html) of a definition. Pure: the same definition gives the same text. */
 export function domainXml(definition: DomainDefinition): string {

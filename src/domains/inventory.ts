@@ -1,17 +1,23 @@
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText, isAgentError } from '../core/errors.ts'
 import { abortable } from '../core/keyed-lock.ts'
-import type { NodeEvent, NodeEventType, VmInfo, VmUsage } from '../core/model.ts'
+import type { VmMetrics } from '../core/metrics.ts'
+import type { EventDraft, NodeEvent, NodeEventType } from '../core/events.ts'
+import type { VmInfo } from '../core/model.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
 import { uuidText } from '../libvirt/uuid.ts'
 import { unreadableFacts, vmInfo, type DomainEntry } from './domain-entry.ts'
 import { readDomain, type DomainReading } from './domain-reader.ts'
-import { EventStream } from './event-stream.ts'
+import { DomainStats, type DomainSample } from './domain-stats.ts'
+import { EventLog } from '../events/event-log.ts'
+import { deviceEvents } from './device-events.ts'
+import { GuestEvents } from './guest-events.ts'
+import { VIR_DOMAIN_EVENT } from '../libvirt/constants.ts'
 import { isOff } from './libvirt-domain.ts'
 import { vmNotFound } from './libvirt-errors.ts'
 import { eventOfChange, lifecycleMeaning } from './lifecycle-events.ts'
 import { RefreshQueue, type RefreshRun } from './refresh-queue.ts'
-import { UsageReader } from './usage.ts'
+import { vmCounters, vmUsage } from './usage.ts'
 
 const READ_TIMEOUT_MS = 15_000
 const RELIST_MS = 60_000
@@ -25,21 +31,31 @@ type Listener = (vmId: string) => void
 export class DomainInventory {
   readonly #client: LibvirtClient
   readonly #log: Logger
-  readonly #events: EventStream<NodeEvent>
-  readonly #usage: UsageReader
+  readonly #events: EventLog
+  readonly #guests: GuestEvents
+  readonly #stats: DomainStats
   #entries = new Map<string, DomainEntry>()
   readonly #listeners = new Set<Listener>()
+  readonly #arriving = new Set<string>()
   readonly #refreshes = new RefreshQueue((vmId, run) => this.#readOne(vmId, run))
   #listed = false
   #everListed = false
-  #nextEventId = 1
+  readonly #firstListing = Promise.withResolvers<void>()
   #stop: (() => void)[] = []
 
-  constructor(client: LibvirtClient, log: Logger) {
+  /** Tells what happens to `events`; without, to its own, which end with it. */
+  constructor(client: LibvirtClient, log: Logger, events: EventLog = new EventLog(log)) {
     this.#client = client
     this.#log = log.child({ component: 'inventory' })
-    this.#events = new EventStream(this.#log)
-    this.#usage = new UsageReader(client)
+    this.#events = events
+    this.#guests = new GuestEvents({
+      client,
+      events,
+      log: this.#log,
+      factsOf: (vmId) => this.#entries.get(vmId)?.facts,
+      changed: (vmId) => this.#changed(vmId),
+    })
+    this.#stats = new DomainStats(client)
   }
 
   /** Registers with the client; before it connects, so that the first listing is part of its resync. Does not wait for a connection. */
@@ -59,6 +75,7 @@ export class DomainInventory {
       this.#client.subscribe('domain:DEVICE_ADDED', ({ dom }) => this.#refreshSoon(uuidText(dom.uuid))),
       this.#client.subscribe('domain:DEVICE_REMOVED', ({ dom }) => this.#refreshSoon(uuidText(dom.uuid))),
     ])
+    unsubscribe.push(...(await this.#guests.start()))
     for (const off of unsubscribe) {
       this.#stop.push(() => {
         off().catch((error: unknown) => this.#log.debug({ err: errorText(error) }, 'could not deregister an event'))
@@ -80,10 +97,36 @@ export class DomainInventory {
     for (const stop of this.#stop.splice(0)) stop()
   }
 
+  /** Resolves when the domains of this host were listed for the first time; rejects with the signal's reason. */
+  async listedOnce(signal: AbortSignal): Promise<void> {
+    await abortable(this.#firstListing.promise, signal)
+  }
+
   /** Every domain as it is now. LIBVIRT_UNAVAILABLE without a connection. */
   entries(): DomainEntry[] {
     this.#requireTruth()
     return [...this.#entries.values()]
+  }
+
+  /** As `entries`, without VMs that are on their way to this host: they are still those of another one. */
+  entriesHere(): DomainEntry[] {
+    return this.entries().filter(({ facts }) => !this.#arriving.has(facts.vmId))
+  }
+
+  /** Says nothing to anybody of a VM that is on its way to this host, until the returned function is called with whether it has arrived. */
+  arriving(vmId: string): (arrived: boolean) => Promise<void> {
+    this.#arriving.add(vmId)
+    return async (arrived) => {
+      await this.settle(vmId)
+      this.#arriving.delete(vmId)
+      if (arrived) this.#publish('VM_MIGRATED_IN', vmId, this.#entries.get(vmId)?.facts.name ?? '', 'migrated here')
+      this.#changed(vmId)
+    }
+  }
+
+  /** Tells that a VM has moved to another host while it was off. */
+  movedAway(vmId: string, name: string): void {
+    this.#publish('VM_MIGRATED_OUT', vmId, name, 'migrated to another host')
   }
 
   /** One domain; asks libvirt when it is not in memory. Errors: VM_NOT_FOUND (libvirt's word), LIBVIRT_*. */
@@ -99,20 +142,41 @@ export class DomainInventory {
   /** All VMs with their usage. LIBVIRT_UNAVAILABLE without a connection. */
   async list(signal: AbortSignal): Promise<VmInfo[]> {
     this.#requireTruth()
-    const usage = await this.#readUsage(signal)
-    return this.entries().map((entry) => vmInfo(entry, usage.get(entry.facts.vmId)))
+    const samples = await this.#readStats(signal)
+    return this.entriesHere().map((entry) => this.#info(entry, samples))
+  }
+
+  /** All VMs with everything that is counted of them. LIBVIRT_UNAVAILABLE without a connection. */
+  async metrics(signal: AbortSignal): Promise<VmMetrics[]> {
+    this.#requireTruth()
+    const samples = await this.#readStats(signal)
+    return this.entriesHere().map(({ facts, state }) => {
+      const sample = isOff(state) ? undefined : samples.get(facts.vmId)
+      const { vmId, name, cpuCount: vcpus } = facts
+      return { vmId, name, state, vcpus, ...(sample === undefined ? {} : { counters: vmCounters(sample, facts) }) }
+    })
+  }
+
+  /** Tells whose storage is known not to answer (ids of VMs); asked before each reading of counters. */
+  leaveOutStalled(source: () => ReadonlySet<string>): void {
+    this.#stats.stalled = source
   }
 
   /** One VM with its usage. Errors as `entry`. */
   async get(vmId: string, signal: AbortSignal): Promise<VmInfo> {
     const before = await this.entry(vmId, signal)
-    const usage = isOff(before.state) ? undefined : (await this.#readUsage(signal)).get(vmId)
-    return vmInfo(await this.entry(vmId, signal), usage)
+    const samples = isOff(before.state) ? new Map<string, DomainSample>() : await this.#readStats(signal)
+    return this.#info(await this.entry(vmId, signal), samples)
+  }
+
+  /** Name of a VM as it was last seen; empty when it is not known. */
+  nameOf(vmId: string): string {
+    return this.#entries.get(vmId)?.facts.name ?? ''
   }
 
   /** Events of all VMs from now on until `signal` fires. */
   events(signal: AbortSignal): AsyncIterable<NodeEvent> {
-    return this.#events.subscribe(signal)
+    return this.#events.read(signal)
   }
 
   /** Calls `listener` with the id of each domain that changed or went; returns how to stop that. */
@@ -145,9 +209,9 @@ export class DomainInventory {
     )
   }
 
-  async #readUsage(signal: AbortSignal): Promise<ReadonlyMap<string, VmUsage>> {
+  async #readStats(signal: AbortSignal): Promise<ReadonlyMap<string, DomainSample>> {
     try {
-      return await abortable(this.#usage.read(), signal)
+      return await abortable(this.#stats.read(), signal)
     } catch (error) {
       signal.throwIfAborted()
       // States are worth telling without numbers; a lost connection is noticed by the caller's own check.
@@ -166,8 +230,10 @@ export class DomainInventory {
     // One that is not in the list may be newer than the list: only libvirt's own word takes it away.
     const known = [...this.#entries.keys()].filter((vmId) => !names.has(vmId)).map((vmId) => [vmId, undefined] as const)
     await Promise.all([...names, ...known].map(([vmId, name]) => this.#refreshListed(vmId, name, signal, tellChanges)))
+    if (!this.#everListed) for (const dom of domains) this.#guests.restore(uuidText(dom.uuid), dom.id)
     this.#listed = true
     this.#everListed = true
+    this.#firstListing.resolve()
   }
 
   // A domain that cannot be read must not hide all others.
@@ -212,6 +278,8 @@ export class DomainInventory {
     // With events on their way, telling it here as well would tell it twice.
     const type = tellChange ? eventOfChange(told, state) : undefined
     if (type !== undefined) this.#publish(type, vmId, name, 'seen when the state was read again')
+    if (isOff(state)) this.#guests.runEnded(vmId)
+    if (before?.readable === true && facts !== undefined) this.#tell(deviceEvents(before.facts, facts))
     this.#changed(vmId)
   }
 
@@ -219,6 +287,7 @@ export class DomainInventory {
     const before = this.#entries.get(vmId)
     if (before === undefined) return
     this.#entries.delete(vmId)
+    this.#guests.runEnded(vmId)
     if (before.toldState !== 'UNKNOWN' && !isOff(before.toldState))
       this.#publish('VM_STOPPED', vmId, before.facts.name, 'removed from libvirt')
     this.#changed(vmId)
@@ -228,7 +297,8 @@ export class DomainInventory {
     const meaning = lifecycleMeaning(event, detail)
     const before = this.#entries.get(vmId)
     if (before !== undefined && meaning.state !== undefined) {
-      const started = meaning.type === 'VM_STARTED'
+      const started = event === VIR_DOMAIN_EVENT.STARTED && meaning.type !== 'VM_RESUMED'
+      if (started) this.#guests.runEnded(vmId)
       const off = isOff(meaning.state)
       const startedAt = started ? Date.now() : off ? undefined : before.startedAt
       this.#entries.set(vmId, {
@@ -259,15 +329,20 @@ export class DomainInventory {
 
   #publish(type: NodeEventType, vmId: string, name: string, detail: string): void {
     // Before the first listing nothing is known, so nothing has changed.
-    if (!this.#everListed) return
-    this.#events.publish({
-      id: String(this.#nextEventId++),
-      timestamp: Date.now(),
-      type,
-      vmId,
-      message: `VM ${name === '' ? vmId : name}: ${detail}`,
-      metadata: { detail, ...(name === '' ? {} : { name }) },
-    })
+    if (!this.#everListed || this.#arriving.has(vmId)) return
+    const message = `VM ${name === '' ? vmId : name}: ${detail}`
+    this.#tell([{ type, vmId, message, metadata: { detail, ...(name === '' ? {} : { name }) } }])
+  }
+
+  #tell(events: readonly EventDraft[]): void {
+    for (const event of events) if (!this.#arriving.has(event.vmId)) this.#events.publish(event)
+  }
+
+  #info(entry: DomainEntry, samples: ReadonlyMap<string, DomainSample>): VmInfo {
+    const { facts, state } = entry
+    const sample = isOff(state) ? undefined : samples.get(facts.vmId)
+    const usage = sample === undefined ? undefined : vmUsage(sample, facts.cpuCount)
+    return vmInfo(entry, usage, this.#guests.problemsOf(facts.vmId))
   }
 
   #changed(vmId: string): void {

@@ -35,17 +35,18 @@ export async function findDomain(
   }
 }
 
-/** The domain's XML (live when it runs); undefined when it has gone. Errors: LIBVIRT_*. */
+/** The domain's XML (of the running guest when there is one, unless `flags` of virDomainXMLFlags say otherwise); undefined when it has gone. Errors: LIBVIRT_*. */
 export async function readDomainXml(
   libvirt: LibvirtCalls,
   dom: RemoteNonnullDomain,
   vmId: string,
   signal: AbortSignal,
+  flags = 0,
 ): Promise<string | undefined> {
   try {
     const { xml } = await libvirt.call(
       'remote:DOMAIN_GET_XML_DESC',
-      { dom, flags: 0 },
+      { dom, flags },
       { timeoutMs: READ_TIMEOUT_MS, signal },
     )
     return xml

@@ -3,8 +3,8 @@ import type { OpContext } from '../core/context.ts'
 import { isInside } from '../platform/files.ts'
 import type { WorkerHandlers, WorkerProcess } from '../platform/workers.ts'
 
-/** What is at a path: nothing, a regular file, something else, or something that symbolic links lead to outside of the allowed root. */
-export type MediaKind = 'missing' | 'file' | 'other' | 'outside'
+/** What is at a path: nothing, a regular file, a block device, something else, or something that symbolic links lead to outside of the allowed root. */
+export type MediaKind = 'missing' | 'file' | 'device' | 'other' | 'outside'
 
 interface MediaParams {
   readonly path: string
@@ -17,7 +17,8 @@ export const mediaHandlers: WorkerHandlers = {
     try {
       // Whoever can write to a shared pool can put a link there: to a file of the host that no guest may see.
       if (!isInside(await realpath(root), await realpath(path))) return 'outside'
-      return (await stat(path)).isFile() ? 'file' : 'other'
+      const stats = await stat(path)
+      return stats.isFile() ? 'file' : stats.isBlockDevice() ? 'device' : 'other'
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'ENOENT' || code === 'ENOTDIR') return 'missing'
@@ -39,6 +40,7 @@ export class MediaProbe {
   /** What is at `path`, which has to stay below `root` when links are followed. Errors: DEADLINE_EXCEEDED when the storage does not answer, WORKER_*. */
   async kind(path: string, root: string, ctx: OpContext): Promise<MediaKind> {
     const params: MediaParams = { path, root }
-    return this.#worker.call<MediaKind>('media.kind', params, { signal: ctx.signal, timeoutMs: TIMEOUT_MS })
+    const options = { signal: ctx.signal, timeoutMs: TIMEOUT_MS, repeatable: true }
+    return this.#worker.call<MediaKind>('media.kind', params, options)
   }
 }

@@ -1,6 +1,6 @@
 import type { DomainDefinition } from './definition.ts'
 import { nameDevices } from './device-names.ts'
-import { el, type XmlNode } from './xml-node.ts'
+import { el, type XmlNode } from '../libvirt/xml-node.ts'
 
 /** XML namespace of everything the agent keeps in a domain. Never changes. */
 export const METADATA_NAMESPACE = 'https://limiquantix.io/xmlns/node/vm/1.0'

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import path from 'node:path'
 import { AgentError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
-import { isXmlText } from './xml-node.ts'
+import { isXmlText } from '../libvirt/xml-node.ts'
 
 const MAX_NAME_CHARACTERS = 128
 // libvirt names files after the domain, with suffixes of its own.
@@ -52,6 +52,9 @@ export function vmOwner(vmId: string): string {
 export function vmDirectory(stateDir: string, vmId: string): string {
   return path.join(stateDir, 'vms', vmId)
 }
+
+/** What the guest writes to its first serial port, in that directory. */
+export const CONSOLE_LOG = 'console.log'
 
 /** A MAC address for a NIC that was given none: in QEMU's range, and the same for the same VM and NIC every time. */
 export function derivedMac(vmId: string, nicId: string): string {

@@ -7,10 +7,11 @@ import type { NicSpec } from '../core/model.ts'
 import { fromLibvirt } from '../libvirt/agent-errors.ts'
 import { VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
-import type { NicTarget } from './definition.ts'
+import { OpenVswitch } from '../network/open-vswitch.ts'
+import type { NicDefinition, NicTarget } from './definition.ts'
 import type { LibvirtCalls } from './libvirt-domain.ts'
 
-/** Names of networks (as requests or the rule below give them) to what they are on this host: `user`, `bridge:<name>`, `network:<name>` or a network's name. */
+/** Names of networks (as requests or the rule below give them) to what they are on this host: `user`, `bridge:<name>`, `ovs:<bridge>`, `ovs:<bridge>:<VLAN>`, `network:<name>` or a network's name. */
 export type NetworkMap = Readonly<Record<string, string>>
 
 const LOOKUP_TIMEOUT_MS = 15_000
@@ -28,9 +29,22 @@ export function nicTarget(nic: Pick<NicSpec, 'bridge' | 'network'>, map: Network
   return lookUp(map, name) ?? { type: 'network', network: name }
 }
 
-/** NETWORK_UNKNOWN when the host has no such libvirt network or bridge. */
+/** The NIC of a checked request. VM_SPEC_INVALID for a limit on QEMU's own NAT, which knows none. */
+export function planNic({ bandwidthMbps, ...nic }: NicSpec, map: NetworkMap): NicDefinition {
+  const { id, macAddress, model } = nic
+  const target = nicTarget(nic, map)
+  if (!bandwidthMbps) return { id, macAddress, model, target }
+  if (target.type !== 'user') return { id, macAddress, model, target, bandwidthMbps }
+  throw new AgentError(
+    'VM_SPEC_INVALID',
+    `NIC ${id}: bandwidth can be limited on networks and bridges; its network is QEMU's own NAT on this host (hypervisor.networks)`,
+  )
+}
+
+/** NETWORK_UNKNOWN when the host has no such libvirt network or bridge; OVS_ABSENT, OVS_UNAVAILABLE. */
 export async function requireNetwork(target: NicTarget, libvirt: LibvirtCalls, ctx: OpContext): Promise<void> {
   if (target.type === 'bridge') await requireBridge(target.bridge)
+  if (target.type === 'ovs') await new OpenVswitch().requireBridge(target.bridge, ctx.signal)
   if (target.type !== 'network') return
   try {
     await libvirt.call(
@@ -48,11 +62,19 @@ export async function requireNetwork(target: NicTarget, libvirt: LibvirtCalls, c
   }
 }
 
+/** The network or bridge as `VmNic.network` tells it; empty for QEMU's own NAT. */
+export function sourceName(target: NicTarget): string {
+  if (target.type === 'user') return ''
+  return target.type === 'network' ? target.network : target.bridge
+}
+
 function lookUp(map: NetworkMap, name: string): NicTarget | undefined {
   if (!Object.hasOwn(map, name)) return undefined
   const value = map[name] ?? ''
   if (value === 'user') return { type: 'user' }
   if (value.startsWith('bridge:')) return { type: 'bridge', bridge: value.slice('bridge:'.length) }
+  const [, ovs, vlan] = /^ovs:([^:]+)(?::(\d+))?$/.exec(value) ?? []
+  if (ovs !== undefined) return { type: 'ovs', bridge: ovs, ...(vlan === undefined ? {} : { vlan: Number(vlan) }) }
   return { type: 'network', network: value.replace(/^network:/, '') }
 }
 

@@ -1,20 +1,29 @@
 import path from 'node:path'
 import type { OpContext } from '../core/context.ts'
 import { AgentError } from '../core/errors.ts'
+import { formatBytes } from '../core/bytes.ts'
 import { quote } from '../core/ids.ts'
-import type { CdromSpec, CreateVmRequest, DiskSpec } from '../core/model.ts'
-import { splitRelative } from '../platform/files.ts'
-import { readMounts, type MountEntry } from '../platform/mounts.ts'
-import type { VolumeSpec } from '../storage/backend.ts'
-import type { ActivePool } from '../storage/pool-access.ts'
+import {
+  placeOf,
+  type CdromSpec,
+  type CreateVmRequest,
+  type DiskFormat,
+  type DiskSource,
+  type DiskSpec,
+} from '../core/model.ts'
+import type { PoolBackend, VolumeContent, VolumeSpec } from '../storage/backend.ts'
+import { contentFrom, formatIn } from '../storage/volume-content.ts'
 import { bootOrderOf } from './boot-order.ts'
+import { cloneContent, cloneOrigin, findCloneSource, likeSource, type CloneOrigin } from './clone-source.ts'
 import type { CdromDefinition, DiskDefinition, DomainDefinition, NicDefinition } from './definition.ts'
 import type { DomainDeps } from './deps.ts'
-import { findBackingImage, findExistingDisk, lookAt } from './disk-chain.ts'
-import { diskIoFor } from './disk-io.ts'
+import { findBackingImage, findExistingDisk } from './disk-origin.ts'
 import { chooseDomainType } from './domain-type.ts'
-import { diskVolumeName, vmDirectory, vmOwner } from './names.ts'
-import { nicTarget, requireNetwork } from './networks.ts'
+import { guestProfile } from './guest-profiles.ts'
+import { requireHost } from './host-needs.ts'
+import { findIso } from './iso-place.ts'
+import { CONSOLE_LOG, diskVolumeName, vmDirectory, vmOwner } from './names.ts'
+import { planNic, requireNetwork } from './networks.ts'
 import { SEED_ID, topologyOf } from './vm-spec.ts'
 import { SEED_FILE } from '../cloudinit/seed.ts'
 
@@ -24,10 +33,13 @@ export interface PlannedVolume {
   readonly spec: VolumeSpec
 }
 
-/** A disk of the plan; the path of one that is yet to be made is known when its volume is there. */
+/** A disk of the plan. How it is opened follows from its source. */
 export interface PlannedDisk {
-  readonly disk: DiskDefinition
-  readonly volume: PlannedVolume | undefined
+  readonly disk: Omit<DiskDefinition, 'source' | 'driver'>
+  /** What is there, or the volume that is yet to be made. */
+  readonly from: { readonly type: 'present'; readonly source: DiskSource } | ({ readonly type: 'new' } & PlannedVolume)
+  /** Places (placeOf) of images and disks it needs that are there. */
+  readonly uses: readonly string[]
 }
 
 /** Everything a VM will be, checked against the host, before anything is made. */
@@ -38,10 +50,11 @@ export interface VmPlan {
 }
 
 const MEGABYTE = 1_000_000
+const NO_WISHES = { vncPort: 0, spice: false, spicePort: 0 } as const
 
 /**
  * Checks a request (from `checkRequest`) against pools, images and networks and decides every detail. Nothing is changed. Errors: POOL_*, BACKING_FILE_*,
- * VOLUME_NOT_FOUND, VOLUME_TOO_SMALL, FILE_NOT_FOUND, INVALID_PATH, NETWORK_UNKNOWN, LIBVIRT_*.
+ * HOST_LACKS_FEATURE, VOLUME_NOT_FOUND, VOLUME_IN_USE, FILE_NOT_FOUND, INVALID_PATH, NETWORK_UNKNOWN, LIBVIRT_*.
  */
 export async function planVm(
   request: CreateVmRequest,
@@ -49,15 +62,21 @@ export async function planVm(
   deps: DomainDeps,
   ctx: OpContext,
 ): Promise<VmPlan> {
-  const { vmId, name, spec, labels } = request
-  const mounts = await readMounts()
+  const { vmId, name, labels } = request
+  const source = await findCloneSource(request, deps, ctx)
+  const spec = likeSource(request.spec, source)
+  const type = await chooseDomainType(deps.config.domainType, deps.libvirt, ctx.signal)
+  const { hyperv } = await requireHost({ vmId, spec }, type, deps, ctx.signal)
   const disks: PlannedDisk[] = []
-  for (const disk of spec.disks) disks.push(await planDisk(disk, request, mounts, deps, ctx))
+  for (const [index, disk] of spec.disks.entries()) {
+    disks.push(await planDisk(disk, request, deps, ctx, cloneOrigin(disk, index, source)))
+  }
+  refuseTwins(disks)
   const nics: NicDefinition[] = []
-  for (const { id, macAddress, model, ...nic } of spec.nics) {
-    const target = nicTarget(nic, deps.config.networks)
-    await requireNetwork(target, deps.libvirt, ctx)
-    nics.push({ id, macAddress, model, target })
+  for (const nic of spec.nics) {
+    const planned = planNic(nic, deps.config.networks)
+    await requireNetwork(planned.target, deps.libvirt, ctx)
+    nics.push(planned)
   }
   const cdroms: CdromDefinition[] = []
   for (const cdrom of spec.cdroms) cdroms.push(await planCdrom(cdrom, spec.disks, deps, ctx))
@@ -68,17 +87,24 @@ export async function planVm(
     domain: {
       vmId,
       name,
-      type: await chooseDomainType(deps.config.domainType, deps.libvirt, ctx.signal),
+      type,
       ...(deps.config.emulator === undefined ? {} : { emulator: deps.config.emulator }),
       topology: topologyOf(spec),
       memoryBytes: spec.memoryBytes,
       hugepages: spec.hugepages,
       firmware: spec.firmware,
-      guestFamily: spec.guestOs.startsWith('windows') ? 'windows' : 'generic',
+      secureBoot: spec.secureBoot ?? false,
+      tpm: spec.tpm ?? false,
+      ...(spec.cpuModel === undefined || spec.cpuModel === '' ? {} : { cpuModel: spec.cpuModel }),
+      onCrash: spec.onCrash ?? 'restart',
+      ...(spec.watchdog === undefined ? {} : { watchdog: spec.watchdog }),
+      console: spec.console ?? NO_WISHES,
+      guest: guestProfile(spec.guestOs),
+      hyperv,
       bootOrder: bootOrderOf(spec),
       nics,
       cdroms,
-      consoleLogPath: path.join(directory, 'console.log'),
+      consoleLogPath: path.join(directory, CONSOLE_LOG),
       tbCacheBytes: deps.config.tbCacheBytes,
       metadata: {
         agentVersion: deps.config.agentVersion,
@@ -91,12 +117,20 @@ export async function planVm(
   }
 }
 
-async function planDisk(
+// A volume has several names: its own, its path, an alias. Written to as two disks, its content would be lost.
+function refuseTwins(disks: readonly PlannedDisk[]): void {
+  const places = disks.flatMap(({ from }) => (from.type === 'present' ? [placeOf(from.source)] : []))
+  const twin = places.find((place, index) => places.indexOf(place) !== index)
+  if (twin !== undefined) throw new AgentError('VM_SPEC_INVALID', `spec.disks: ${quote(twin)} is given twice`)
+}
+
+/** One disk of a VM, checked against pools and images. Errors as `planVm`. */
+export async function planDisk(
   disk: DiskSpec,
   vm: { readonly vmId: string; readonly name: string },
-  mounts: readonly MountEntry[],
   deps: DomainDeps,
   ctx: OpContext,
+  clone?: CloneOrigin,
 ): Promise<PlannedDisk> {
   const common = {
     id: disk.id,
@@ -106,33 +140,49 @@ async function planDisk(
     iopsLimit: disk.iopsLimit,
     bytesPerSecondLimit: disk.throughputMbps * MEGABYTE,
   }
-  if (disk.path !== '') return planExistingDisk(disk, common, mounts, deps, ctx)
-  const pool = await deps.pools.require(disk.poolId === '' ? deps.config.defaultPoolId : disk.poolId, ctx)
-  requireFilePool(pool, disk)
-  const image = disk.backingFile === '' ? undefined : await findBackingImage(disk.backingFile, deps, ctx)
-  const [base] = image?.layers ?? []
-  const sizeBytes = Math.max(disk.sizeBytes, image?.virtualSizeBytes ?? 0)
+  if (disk.path !== '') return planExistingDisk(disk, common, deps, ctx)
+  const { backend } = await deps.pools.require(disk.poolId === '' ? deps.config.defaultPoolId : disk.poolId, ctx)
+  const { poolId } = backend.config
+  const format = formatIn(backend.traits, disk.format)
+  const { layers, content, virtualSizeBytes } = await originOf(disk, clone, { backend, format }, deps, ctx)
   const spec: VolumeSpec = {
     name: diskVolumeName(vm, disk.id),
-    format: disk.format,
-    sizeBytes,
-    content: base === undefined ? { type: 'empty' } : { type: 'overlay', path: base.path, format: base.format },
+    format,
+    sizeBytes: Math.max(disk.sizeBytes, virtualSizeBytes),
+    content,
     owner: vmOwner(vm.vmId),
   }
   return {
-    volume: { poolId: pool.config.poolId, spec },
     disk: {
       ...common,
-      type: 'file',
-      path: '',
-      format: disk.format,
-      backing: image?.layers ?? [],
-      driver: diskIoFor(pool.backend.mountPath, mounts),
-      sizeBytes,
-      poolId: pool.config.poolId,
+      backing: content.type === 'overlay' ? layers : [],
+      sizeBytes: spec.sizeBytes,
+      poolId,
       volume: spec.name,
       owned: true,
     },
+    from: { type: 'new', poolId, spec },
+    uses: layers.map(placeOf),
+  }
+}
+
+/** What a new disk begins with: the layers it would stand on, and how it gets their content. */
+async function originOf(
+  disk: DiskSpec,
+  clone: CloneOrigin | undefined,
+  { backend, format }: { readonly backend: PoolBackend; readonly format: DiskFormat },
+  deps: DomainDeps,
+  ctx: OpContext,
+): Promise<{ layers: readonly DiskSource[]; content: VolumeContent; virtualSizeBytes: number }> {
+  if (clone !== undefined) {
+    const { found, content } = await cloneContent(clone, backend, format, deps, ctx)
+    return { layers: found.layers, content, virtualSizeBytes: found.virtualSizeBytes }
+  }
+  const image = disk.backingFile === '' ? undefined : await findBackingImage(disk.backingFile, deps, ctx)
+  return {
+    layers: image === undefined ? [] : [image.source],
+    content: contentFrom(image, backend, format),
+    virtualSizeBytes: image?.virtualSizeBytes ?? 0,
   }
 }
 
@@ -141,87 +191,31 @@ type CommonParts = Pick<DiskDefinition, 'id' | 'bus' | 'readonly' | 'bootable' |
 async function planExistingDisk(
   disk: DiskSpec,
   common: CommonParts,
-  mounts: readonly MountEntry[],
   deps: DomainDeps,
   ctx: OpContext,
 ): Promise<PlannedDisk> {
-  const volume = disk.path.startsWith('/') ? undefined : await requireVolume(disk, deps, ctx)
-  const file = volume?.source.type === 'file' ? volume.source.path : disk.path
-  const found = await findExistingDisk(file, volume?.format, deps, ctx)
-  if (disk.sizeBytes > found.virtualSizeBytes) {
+  const { layers, virtualSizeBytes, poolId, volume } = await findExistingDisk(disk, deps, ctx)
+  if (disk.sizeBytes > virtualSizeBytes) {
     throw new AgentError(
       'VM_SPEC_INVALID',
-      `disk ${disk.id}: ${quote(file)} has ${found.virtualSizeBytes} bytes, less than the ${disk.sizeBytes} asked for; resize it first`,
+      `disk ${disk.id}: ${quote(disk.path)} has ${formatBytes(virtualSizeBytes)}, less than the ${formatBytes(disk.sizeBytes)} asked for; resize it first`,
     )
   }
-  const [active, ...backing] = found.layers
+  const [source, ...backing] = layers
   return {
-    volume: undefined,
-    disk: {
-      ...common,
-      ...active,
-      backing,
-      driver: diskIoFor(file, mounts),
-      sizeBytes: found.virtualSizeBytes,
-      poolId: volume?.poolId ?? deps.pools.findByPath(file)?.config.poolId ?? '',
-      volume: volume?.name ?? '',
-      owned: false,
-    },
+    disk: { ...common, backing, sizeBytes: virtualSizeBytes, poolId, volume, owned: false },
+    from: { type: 'present', source },
+    uses: layers.map(placeOf),
   }
-}
-
-async function requireVolume(disk: DiskSpec, deps: DomainDeps, ctx: OpContext) {
-  const pool = await deps.pools.require(disk.poolId === '' ? deps.config.defaultPoolId : disk.poolId, ctx)
-  requireFilePool(pool, disk)
-  const volume = await pool.backend.getVolume(disk.path, ctx)
-  if (volume !== undefined) return volume
-  throw new AgentError(
-    'VOLUME_NOT_FOUND',
-    `disk ${disk.id}: volume ${quote(disk.path)} is missing in pool ${pool.config.poolId}`,
-  )
-}
-
-function requireFilePool(pool: ActivePool, disk: DiskSpec): void {
-  if (pool.backend.traits.access === 'file') return
-  throw new AgentError(
-    'POOL_TYPE_UNSUPPORTED',
-    `disk ${disk.id}: pool ${pool.config.poolId} is of type ${pool.config.kind}, on which this version makes no VM disks`,
-  )
 }
 
 async function planCdrom(
-  cdrom: CdromSpec,
+  { id, bootable, isoPath }: CdromSpec,
   disks: readonly DiskSpec[],
   deps: DomainDeps,
   ctx: OpContext,
 ): Promise<CdromDefinition> {
-  const { id, bootable, isoPath } = cdrom
   if (isoPath === '') return { id, path: '', bootable, role: 'user' }
-  const candidates = isoPath.startsWith('/') ? [isoPath] : await isoCandidates(isoPath, disks, deps, ctx)
-  for (const file of candidates) {
-    if ((await lookAt(file, `CD-ROM ${id}`, deps, ctx)) === 'file') return { id, path: file, bootable, role: 'user' }
-  }
-  throw new AgentError('FILE_NOT_FOUND', `CD-ROM ${id}: the ISO ${quote(isoPath)} is missing on this host`)
-}
-
-// Contract 4.2: relative ISO paths, such as `iso/<file>`, are below a pool or a directory of images; here the pools of the VM's own disks.
-async function isoCandidates(
-  isoPath: string,
-  disks: readonly DiskSpec[],
-  deps: DomainDeps,
-  ctx: OpContext,
-): Promise<string[]> {
-  const parts = splitRelative(isoPath)
-  const poolIds = new Set(disks.map((disk) => (disk.poolId === '' ? deps.config.defaultPoolId : disk.poolId)))
-  const roots: string[] = []
-  for (const poolId of poolIds) {
-    const pool = await deps.pools.require(poolId, ctx)
-    if (pool.backend.mountPath !== '') roots.push(pool.backend.mountPath)
-  }
-  const file = parts.at(-1) ?? ''
-  return [...roots, ...deps.config.imageRoots].flatMap((root) => [
-    path.join(root, ...parts),
-    path.join(root, 'iso', file),
-    path.join(root, file),
-  ])
+  const poolIds = disks.map((disk) => (disk.poolId === '' ? deps.config.defaultPoolId : disk.poolId))
+  return { id, path: await findIso(isoPath, `CD-ROM ${id}`, poolIds, deps, ctx), bootable, role: 'user' }
 }

@@ -1,42 +1,51 @@
-import type { CreateVmRequest } from '../core/model.ts'
-import { isInside } from '../platform/files.ts'
-import type { OperationManager } from '../operations/manager.ts'
-import { isFinal } from '../operations/operation.ts'
 import type { PoolUserSource } from '../storage/pool-access.ts'
-import { CREATE_KIND } from './create.ts'
-import type { CreateParams } from './create-steps.ts'
-import type { DomainInventory } from './inventory.ts'
+import { devicePlace } from './device-place.ts'
+import type { Domains } from './deps.ts'
+import type { DomainEntry } from './domain-entry.ts'
+import { isOff } from './libvirt-domain.ts'
 import { vmOwner } from './names.ts'
 
 /** Names the domains, running or not, ours or foreign, whose disks, backing images or ISOs are in a pool. Throws LIBVIRT_UNAVAILABLE when it cannot be told. */
-export function domainPoolUsers(inventory: DomainInventory): PoolUserSource {
-  return async (pool) => {
-    const root = pool.backend.mountPath
-    return inventory.entries().flatMap(({ facts, readable }) => {
-      const vm = `VM ${facts.name} (${facts.vmId})`
+export function domainPoolUsers(domains: Domains): PoolUserSource {
+  return async ({ backend }) => {
+    const lists = domains.entries().map(async ({ facts, readable, state }) => {
+      const vm = vmText(facts)
       const owner = vmOwner(facts.vmId)
       // Who cannot be asked counts as a user.
       if (!readable) return [{ name: `${vm}, whose definition cannot be read`, owner }]
-      return facts.paths
-        .filter((path) => root !== '' && isInside(root, path))
-        .map((path) => ({ name: vm, owner, path }))
+      const places = (await Promise.all(facts.paths.map(devicePlace))).filter((place) => backend.holds(place))
+      const written = isOff(state) ? [] : await writtenPlaces(facts)
+      const access = (place: string) => (isOff(state) ? 'idle' : written.includes(place) ? 'writes' : 'reads')
+      return places.map((path) => ({ name: vm, owner, path, access: access(path) }) as const)
     })
+    return (await Promise.all(lists)).flat()
   }
 }
 
-/** Names the VMs that are being created with something in a pool: until they are defined no domain shows it. */
-export function creationPoolUsers(operations: OperationManager, defaultPoolId: string): PoolUserSource {
-  return (pool) => {
-    const { poolId } = pool.config
-    const root = pool.backend.mountPath
-    const uses = ({ spec }: CreateVmRequest) =>
-      spec.disks.some((disk) => (disk.poolId === '' ? defaultPoolId : disk.poolId) === poolId) ||
-      [
-        ...spec.disks.flatMap((disk) => [disk.path, disk.backingFile]),
-        ...spec.cdroms.map((cdrom) => cdrom.isoPath),
-      ].some((path) => root !== '' && path.startsWith('/') && isInside(root, path))
-    const creations = operations.list(CREATE_KIND).filter(({ state }) => !isFinal(state))
-    const requests = creations.map(({ params }) => (params as CreateParams).request).filter(uses)
-    return Promise.resolve(requests.map(({ vmId, name }) => ({ name: `the creation of VM ${name} (${vmId})` })))
-  }
+/** Names of the VMs that run and may write to what is at `place` (placeOf). Throws LIBVIRT_UNAVAILABLE when it cannot be told. */
+export async function writersOf(place: string, domains: Domains): Promise<string[]> {
+  const names = domains.entries().map(async ({ facts, state }) => {
+    if (isOff(state)) return []
+    return (await writtenPlaces(facts)).includes(place) ? [vmText(facts)] : []
+  })
+  return (await Promise.all(names)).flat()
+}
+
+/** Names of the VMs beside `vmId`, running or not, that have what is at `place` (placeOf), or stand on it. Throws LIBVIRT_UNAVAILABLE when it cannot be told. */
+export async function otherHolders(place: string, vmId: string, domains: Domains): Promise<string[]> {
+  const wanted = await devicePlace(place)
+  const names = domains.entries().map(async ({ facts }) => {
+    if (facts.vmId === vmId) return []
+    return (await Promise.all(facts.paths.map(devicePlace))).includes(wanted) ? [vmText(facts)] : []
+  })
+  return (await Promise.all(names)).flat()
+}
+
+async function writtenPlaces({ disks }: DomainEntry['facts']): Promise<string[]> {
+  const written = disks.filter(({ readonly }) => !readonly)
+  return Promise.all(written.map((disk) => devicePlace(disk.place)))
+}
+
+function vmText({ name, vmId }: DomainEntry['facts']): string {
+  return `VM ${name} (${vmId})`
 }

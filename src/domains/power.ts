@@ -1,16 +1,25 @@
-import type { Logger } from '../core/context.ts'
+import type { Logger, OpContext } from '../core/context.ts'
 import { AgentError, errorText, isAgentError } from '../core/errors.ts'
 import { abortable, type KeyedLock } from '../core/keyed-lock.ts'
 import type { PowerState } from '../core/model.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
 import { LibvirtGone, LibvirtTimeout } from '../libvirt/errors.ts'
+import type { PoolOverlays } from '../storage/pool-overlays.ts'
+import { isAioShortage, useThreadsForIo } from './aio-shortage.ts'
 import type { DomainInventory } from './inventory.ts'
+import { refuseUnderClones } from './linked-clones.ts'
+import type { DomainFacts } from './domain-info.ts'
+import { setAutostart } from './autostart-flag.ts'
+import { dropSavedState, hasSavedState } from './saved-state.ts'
+import type { LeaseKeeper } from './vm-lease.ts'
 import { domainRef, isOff, readPowerState } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 
 /** libvirt may probe QEMU anew and wait for slow storage at a start. */
 const START_TIMEOUT_MS = 180_000
 const CALL_TIMEOUT_MS = 60_000
+/** The memory of a large guest on a slow disk. */
+const SAVE_TIMEOUT_MS = 60 * 60_000
 const DESTROY_TIMEOUT_MS = 60_000
 const RECONNECT_WAIT_MS = 10_000
 const SETTLE_MS = 5_000
@@ -28,25 +37,41 @@ export class DomainPower {
   readonly #inventory: DomainInventory
   readonly #locks: KeyedLock
   readonly #log: Logger
+  readonly #leases: Pick<LeaseKeeper, 'claim' | 'keepSaved' | 'forget'> | undefined
+  readonly #overlays: Pick<PoolOverlays, 'ofOthers'> | undefined
 
   /** `locks` are those of the OperationManager, so that a VM is not started while it is being deleted. */
-  constructor(client: LibvirtClient, inventory: DomainInventory, locks: KeyedLock, log: Logger) {
+  constructor(
+    client: LibvirtClient,
+    inventory: DomainInventory,
+    locks: KeyedLock,
+    log: Logger,
+    leases?: Pick<LeaseKeeper, 'claim' | 'keepSaved' | 'forget'>,
+    overlays?: Pick<PoolOverlays, 'ofOthers'>,
+  ) {
     this.#client = client
     this.#inventory = inventory
     this.#locks = locks
     this.#log = log.child({ component: 'power' })
+    this.#leases = leases
+    this.#overlays = overlays
   }
 
-  /** Success when it runs. VM_STATE_CONFLICT when it is paused or suspended. */
-  async start(vmId: string, signal: AbortSignal): Promise<void> {
+  /** Success when it runs. With `takeOver` also when another host says that it has the VM and nothing proves it. VM_STATE_CONFLICT when it is paused or suspended, VM_RUNS_ELSEWHERE. */
+  async start(vmId: string, signal: AbortSignal, takeOver = false): Promise<void> {
     await this.#exclusive(vmId, signal, async () => {
       const state = await this.#state(vmId)
       if (state === 'RUNNING') return
       if (!isOff(state)) throw conflict(vmId, state, 'resume it instead of starting it')
-      const args = { dom: domainRef(vmId), flags: 0 }
-      await this.#change(vmId, 'RUNNING', () =>
-        this.#client.call('remote:DOMAIN_CREATE_WITH_FLAGS', args, { timeoutMs: START_TIMEOUT_MS }),
-      )
+      await this.#withFacts(vmId, (facts, ctx) => refuseUnderClones(facts, this.#inventory, this.#overlays, ctx))
+      const claim = await this.#claim(vmId, takeOver)
+      try {
+        await this.#change(vmId, 'RUNNING', () => this.#create(vmId))
+      } catch (error) {
+        // With an unknown outcome it may run: the lease follows its state then.
+        if (isAgentError(error, 'LIBVIRT_REFUSED')) await claim?.undo().catch(() => undefined)
+        throw error
+      }
     })
   }
 
@@ -91,6 +116,62 @@ export class DomainPower {
     await abortable(work, signal)
   }
 
+  /** Keeps the memory of a guest in a file of libvirt and ends it; the next start goes on from there. Success when it is saved. VM_STATE_CONFLICT when it is off without. */
+  async save(vmId: string, signal: AbortSignal): Promise<void> {
+    await this.#exclusive(vmId, signal, async () => {
+      const state = await this.#state(vmId)
+      if (isOff(state)) {
+        if (await hasSavedState(this.#client, vmId, AbortSignal.timeout(CALL_TIMEOUT_MS))) return
+        throw conflict(vmId, state, 'only the state of a running VM can be saved')
+      }
+      if (state === 'SUSPENDED') throw conflict(vmId, state, 'resume it before its state is saved')
+      await this.#withFacts(vmId, (facts, ctx) => this.#leases?.keepSaved(facts, ctx))
+      const args = { dom: domainRef(vmId), flags: 0 }
+      try {
+        await this.#change(vmId, 'STOPPED', () =>
+          this.#client.call('remote:DOMAIN_MANAGED_SAVE', args, { timeoutMs: SAVE_TIMEOUT_MS }),
+        )
+      } catch (error) {
+        // It runs on, and its lease is to say so again.
+        if (isAgentError(error, 'LIBVIRT_REFUSED')) await this.#claim(vmId, false).catch(() => undefined)
+        throw error
+      }
+    })
+  }
+
+  /** Whether the next start goes on from a saved state. */
+  async isSaved(vmId: string, signal: AbortSignal): Promise<boolean> {
+    return hasSavedState(this.#client, vmId, signal)
+  }
+
+  /** Forgets the saved state: the next start boots. Success when there is none. */
+  async dropSaved(vmId: string, signal: AbortSignal): Promise<void> {
+    await this.#exclusive(vmId, signal, async () => {
+      await dropSavedState(this.#client, vmId, AbortSignal.timeout(CALL_TIMEOUT_MS))
+      // Also when there was none: its lease may have outlived it.
+      if (!isOff(await this.#state(vmId))) return
+      await this.#withFacts(vmId, (facts, ctx) => this.#leases?.forget(facts, ctx))
+    })
+  }
+
+  /** Presses the reset button: the guest is not asked. VM_STATE_CONFLICT when it is off. Does not wait for other operations on the VM. */
+  async reset(vmId: string, signal: AbortSignal): Promise<void> {
+    const state = await this.#state(vmId)
+    if (isOff(state)) throw conflict(vmId, state, 'start it instead')
+    const args = { dom: domainRef(vmId), flags: 0 }
+    const work = this.#change(vmId, undefined, () =>
+      this.#client.call('remote:DOMAIN_RESET', args, { timeoutMs: CALL_TIMEOUT_MS }),
+    )
+    await abortable(work, signal)
+  }
+
+  /** Says whether it is started after a boot of the host. VM_NOT_MANAGED for VMs of others. */
+  async setAutostart(vmId: string, enabled: boolean, signal: AbortSignal): Promise<void> {
+    await this.#exclusive(vmId, signal, () =>
+      setAutostart(this.#client, vmId, enabled, AbortSignal.timeout(CALL_TIMEOUT_MS)),
+    )
+  }
+
   /** Asks the guest to restart. VM_STATE_CONFLICT unless it runs. */
   async reboot(vmId: string, signal: AbortSignal): Promise<void> {
     await this.#exclusive(vmId, signal, async () => {
@@ -129,6 +210,16 @@ export class DomainPower {
     })
   }
 
+  async #claim(vmId: string, takeOver: boolean) {
+    return this.#withFacts(vmId, (facts, ctx) => this.#leases?.claim(facts, { takeOver }, ctx))
+  }
+
+  async #withFacts<T>(vmId: string, work: (facts: DomainFacts, ctx: OpContext) => Promise<T> | undefined) {
+    const signal = AbortSignal.timeout(CALL_TIMEOUT_MS)
+    const { facts } = await this.#inventory.entry(vmId, signal)
+    return work(facts, { signal, log: this.#log })
+  }
+
   // A caller that hangs up stops waiting; the lock is held until libvirt has answered.
   async #exclusive(vmId: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
     const release = await this.#locks.acquire(vmLock(vmId), signal)
@@ -153,6 +244,22 @@ export class DomainPower {
       const notSent = (error instanceof LibvirtGone || error instanceof LibvirtTimeout) && !error.outcomeUnknown
       if (target !== undefined && !notSent && (await this.#reached(vmId, target))) return
       throw vmError(error, vmId)
+    }
+  }
+
+  /** A guest that is a little slower is better than one that does not start. */
+  async #create(vmId: string): Promise<void> {
+    const args = { dom: domainRef(vmId), flags: 0 }
+    const create = () => this.#client.call('remote:DOMAIN_CREATE_WITH_FLAGS', args, { timeoutMs: START_TIMEOUT_MS })
+    try {
+      await create()
+    } catch (error) {
+      if (!isAioShortage(error)) throw error
+      const warning =
+        'the kernel has no contexts of native AIO left: the VM starts with threads for I/O from now on; raise fs.aio-max-nr'
+      this.#log.warn({ vm: vmId, err: errorText(error) }, warning)
+      await useThreadsForIo(vmId, this.#client, AbortSignal.timeout(CALL_TIMEOUT_MS))
+      await create()
     }
   }
 

@@ -1,11 +1,15 @@
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import { AgentError } from '../core/errors.ts'
+import { el, type XmlNode } from '../libvirt/xml-node.ts'
 
 /** An element as read: attributes and texts are always text (`007` stays `007`), children keep their order. */
 export interface XmlElement {
   readonly name: string
+  readonly attributes: Readonly<Record<string, string>>
   attribute(name: string): string | undefined
   readonly text: string
+  /** Child elements in their order. */
+  readonly children: XmlElement[]
   /** Children with this name. */
   all(name: string): XmlElement[]
   /** The first child at the end of this path of names. */
@@ -48,9 +52,13 @@ function wrap(raw: Raw): XmlElement {
   const attributes = (raw[ATTRIBUTES] ?? {}) as Readonly<Record<string, string>>
   const element: XmlElement = {
     name,
+    attributes,
     attribute: (key) => (Object.hasOwn(attributes, key) ? attributes[key] : undefined),
     get text() {
       return children.map((child) => (nameOf(child) === TEXT ? String(child[TEXT]) : '')).join('')
+    },
+    get children() {
+      return children.filter((child) => nameOf(child) !== TEXT).map(wrap)
     },
     all: (wanted) => children.filter((child) => nameOf(child) === wanted).map(wrap),
     first: (...path) => {
@@ -61,6 +69,15 @@ function wrap(raw: Raw): XmlElement {
     },
   }
   return element
+}
+
+/** The element as it can be written again. Text beside child elements (indentation) is left out; `change` may replace or drop (false) each child. */
+export function toNode(
+  element: XmlElement,
+  change: (child: XmlElement) => XmlNode | false = (child) => toNode(child),
+): XmlNode {
+  const { name, attributes, children, text } = element
+  return el(name, attributes, children.length === 0 && text.trim() !== '' ? text : children.map(change))
 }
 
 function nameOf(raw: Raw): string {

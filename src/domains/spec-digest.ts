@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import type { CloudInitConfig, CreateVmRequest } from '../core/model.ts'
 
 /**
- * Digest of what was asked for, to tell the same request again from another one under the same id. cloud-init is left out: its digest would be readable
+ * Digest of what was asked for, to tell the same request again from another one under the same id. cloud-init and the VNC password are left out: their digest would be readable
  * for everybody who may read domains, and passwords can be guessed from digests.
  */
 export function specDigest(request: CreateVmRequest): string {
-  const { cloudInit: _secret, ...spec } = request.spec
+  const { cloudInit: _secret, vncPassword: _password, ...spec } = request.spec
   return digest({ name: request.name, spec, labels: request.labels })
 }
 

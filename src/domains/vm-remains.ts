@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import type { OpContext } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import { isUuid } from '../core/ids.ts'
+import { placeOf } from '../core/model.ts'
 import { VIR_DOMAIN_UNDEFINE, VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import type { RemoteNonnullDomain } from '../libvirt/wire/remote-types.gen.ts'
@@ -18,12 +19,9 @@ export interface VolumeRef {
 
 const DESTROY_TIMEOUT_MS = 60_000
 const UNDEFINE_TIMEOUT_MS = 60_000
-/** NVRAM, managed save and snapshot metadata would otherwise keep libvirt from undefining, or stay behind. */
+/** NVRAM and snapshot metadata would otherwise keep libvirt from undefining, or stay behind. So would saved memory. */
 const UNDEFINE_FLAGS =
-  VIR_DOMAIN_UNDEFINE.MANAGED_SAVE |
-  VIR_DOMAIN_UNDEFINE.SNAPSHOTS_METADATA |
-  VIR_DOMAIN_UNDEFINE.CHECKPOINTS_METADATA |
-  VIR_DOMAIN_UNDEFINE.NVRAM
+  VIR_DOMAIN_UNDEFINE.SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE.CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE.NVRAM
 
 /** Powers a domain off (if it runs) and removes its definition with all that libvirt keeps for it. Success when it is gone. Errors: LIBVIRT_*. */
 export async function removeDomain(
@@ -38,33 +36,45 @@ export async function removeDomain(
     // Off is what we want; a transient domain is gone with its guest.
     if (!isLibvirtError(error, VIR_ERR.OPERATION_INVALID, VIR_ERR.NO_DOMAIN)) throw vmError(error, vmId)
   }
+  await undefineDomain(deps, dom, vmId, signal, { saved: 'drop' })
+}
+
+/** Removes the definition of a domain with all that libvirt keeps for it, and ends no guest: one that runs goes on without. Memory that was saved is dropped, or is in the way: libvirt refuses. Success when it is gone. Errors: LIBVIRT_*. */
+export async function undefineDomain(
+  deps: Pick<DomainDeps, 'libvirt'>,
+  dom: RemoteNonnullDomain,
+  vmId: string,
+  signal: AbortSignal,
+  { saved }: { readonly saved: 'drop' | 'keep' },
+): Promise<void> {
+  const flags = saved === 'drop' ? UNDEFINE_FLAGS | VIR_DOMAIN_UNDEFINE.MANAGED_SAVE : UNDEFINE_FLAGS
   try {
-    await deps.libvirt.call(
-      'remote:DOMAIN_UNDEFINE_FLAGS',
-      { dom, flags: UNDEFINE_FLAGS },
-      { timeoutMs: UNDEFINE_TIMEOUT_MS, signal },
-    )
+    await deps.libvirt.call('remote:DOMAIN_UNDEFINE_FLAGS', { dom, flags }, { timeoutMs: UNDEFINE_TIMEOUT_MS, signal })
   } catch (error) {
     if (!isLibvirtError(error, VIR_ERR.NO_DOMAIN)) throw vmError(error, vmId)
   }
 }
 
 /**
- * Deletes volumes that were made for the VM, and only those: storage checks the owner. With `unlessUsed`, one that another domain has attached, or stands on, is kept:
- * VOLUME_IN_USE, and LIBVIRT_UNAVAILABLE when that cannot be told. All are tried; the first failure is thrown at the end.
+ * Deletes volumes that were made for the VM, and only those: storage checks the owner. One that another host has for the VM is kept: VM_RUNS_ELSEWHERE. With `unlessUsedBy`, one that another domain (`others`), or the VM itself too (`anyone`), has attached, or stands on, is
+ * kept: VOLUME_IN_USE, and LIBVIRT_UNAVAILABLE when that cannot be told. All are tried; the first failure is thrown at the end.
  */
 export async function deleteOwnVolumes(
-  deps: Pick<DomainDeps, 'pools'>,
+  deps: Pick<DomainDeps, 'pools' | 'leases'>,
   volumes: readonly VolumeRef[],
   vmId: string,
   ctx: OpContext,
-  unlessUsed = false,
+  unlessUsedBy?: 'others' | 'anyone',
 ): Promise<void> {
   const failures: unknown[] = []
   for (const { poolId, name } of volumes) {
     try {
       const pool = await deps.pools.require(poolId, ctx)
-      if (unlessUsed) await refuseUsed(deps, pool, name, vmId, ctx)
+      await refuseElsewhere(deps, pool, name, vmId, ctx)
+      if (unlessUsedBy !== undefined) {
+        const exempt = unlessUsedBy === 'others' ? vmOwner(vmId) : undefined
+        await refuseUsed(deps, pool, { name, vmId, exempt }, ctx)
+      }
       await pool.backend.deleteVolume(name, ctx, vmOwner(vmId))
     } catch (error) {
       ctx.log.error({ vm: vmId, pool: poolId, volume: name, err: errorText(error) }, 'could not delete a disk')
@@ -74,19 +84,35 @@ export async function deleteOwnVolumes(
   if (failures.length > 0) throw failures[0]
 }
 
-async function refuseUsed(
-  { pools }: Pick<DomainDeps, 'pools'>,
+// The same VM may have been made on two hosts, on the same disks.
+async function refuseElsewhere(
+  { leases }: Pick<DomainDeps, 'leases'>,
   pool: ActivePool,
   name: string,
   vmId: string,
   ctx: OpContext,
 ): Promise<void> {
+  if (leases?.isLeased(pool) !== true) return
   const source = (await pool.backend.getVolume(name, ctx))?.source
   if (source === undefined) return
-  const place = source.type === 'file' ? source.path : source.device
-  const others = (await pools.users(pool, ctx)).filter(({ path, owner }) => path === place && owner !== vmOwner(vmId))
-  if (others.length === 0) return
-  const names = [...new Set(others.map((user) => user.name))].join(', ')
+  const disk = { id: name, place: placeOf(source), format: source.format, readonly: false }
+  await leases.refuseElsewhere(vmId, pool, disk, ctx)
+}
+
+async function refuseUsed(
+  { pools }: Pick<DomainDeps, 'pools'>,
+  pool: ActivePool,
+  { name, vmId, exempt }: { readonly name: string; readonly vmId: string; readonly exempt: string | undefined },
+  ctx: OpContext,
+): Promise<void> {
+  const source = (await pool.backend.getVolume(name, ctx))?.source
+  if (source === undefined) return
+  const place = placeOf(source)
+  const users = (await pools.users(pool, ctx)).filter(
+    ({ path, owner }) => path === place && (exempt === undefined || owner !== exempt),
+  )
+  if (users.length === 0) return
+  const names = [...new Set(users.map((user) => user.name))].join(', ')
   throw new AgentError('VOLUME_IN_USE', `volume ${name} of VM ${vmId} is kept: it is used by ${names}`)
 }
 

@@ -5,8 +5,9 @@ import type { CdromSpec, CreateVmRequest, DiskSpec, NicSpec, VmSpec } from '../c
 import { parseAbsolutePath } from '../platform/files.ts'
 import { parseVolumeName } from '../storage/volume-name.ts'
 import type { CpuTopology } from './definition.ts'
+import { guestProfile } from './guest-profiles.ts'
 import { derivedMac, diskVolumeName, parseVmName } from './names.ts'
-import { isXmlText } from './xml-node.ts'
+import { isXmlText } from '../libvirt/xml-node.ts'
 
 const MAX_VCPUS = 1024
 const MIN_MEMORY = 16 * MIB
@@ -14,6 +15,13 @@ const MAX_MEMORY = 64 * 1024 * GIB
 const MAX_DISK = 64 * 1024 * GIB
 const MAX_DEVICES = 64
 const MAX_LABEL_BYTES = 64 * KIB
+/** What tc(8) can count. */
+const MAX_BANDWIDTH_MBPS = 1_000_000
+/** Display 0; QEMU counts from there. */
+const FIRST_VNC_PORT = 5900
+/** The protocol uses no more than eight bytes. */
+const VNC_PASSWORD = /^[ -~]{1,8}$/
+const CPU_MODEL = /^[A-Za-z0-9_.+-]{0,64}$/
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/
 /** Networks and bridges: what libvirt and the kernel can name. */
 const NETWORK_NAME = /^[^\p{Cc}/\s][^\p{Cc}/]{0,127}$/u
@@ -35,6 +43,7 @@ export function checkRequest(request: CreateVmRequest): CreateVmRequest {
   checkNumber('cpu_sockets', spec.cpuSockets, 0, MAX_VCPUS)
   checkNumber('cpu_threads_per_core', spec.cpuThreadsPerCore, 0, MAX_VCPUS)
   checkNumber('memory', spec.memoryBytes, MIN_MEMORY, MAX_MEMORY)
+  checkMachine(spec)
   for (const [field, list] of [
     ['disks', spec.disks],
     ['nics', spec.nics],
@@ -44,8 +53,12 @@ export function checkRequest(request: CreateVmRequest): CreateVmRequest {
   }
   const checked: VmSpec = {
     ...spec,
-    disks: spec.disks.map((disk, index) => checkDisk(disk, index, { vmId, name })),
-    nics: (spec.nics.length === 0 ? [DEFAULT_NIC] : spec.nics).map((nic, index) => checkNic(nic, index, vmId)),
+    disks: spec.disks.map((disk, index) =>
+      checkDisk({ ...disk, id: disk.id || `disk${index}` }, `disks[${index}]`, { vmId, name }),
+    ),
+    nics: (spec.nics.length === 0 ? [{ ...DEFAULT_NIC, model: guestProfile(spec.guestOs).nicModel }] : spec.nics).map(
+      (nic, index) => checkNic({ ...nic, id: nic.id || `nic${index}` }, `nics[${index}]`, vmId),
+    ),
     cdroms: spec.cdroms.map(checkCdrom),
   }
   refuseTwins(
@@ -70,8 +83,8 @@ export function checkRequest(request: CreateVmRequest): CreateVmRequest {
   return { vmId, name, spec: checked, labels: request.labels }
 }
 
-// Contract 1.4: a VM without NICs gets one on libvirt's default network.
-const DEFAULT_NIC: NicSpec = { id: '', macAddress: '', bridge: '', network: '', model: 'virtio' }
+// Contract 1.4: a VM without NICs gets one on libvirt's default network, of a model that its guest has a driver for.
+const DEFAULT_NIC: Omit<NicSpec, 'model'> = { id: '', macAddress: '', bridge: '', network: '' }
 
 /** The CPU topology: `cpuCores` is the total, whatever the rest says. Numbers that do not divide it give one socket with all cores. */
 export function topologyOf(spec: VmSpec): CpuTopology {
@@ -81,9 +94,9 @@ export function topologyOf(spec: VmSpec): CpuTopology {
   return Number.isInteger(cores) ? { sockets, cores, threads } : { sockets: 1, cores: spec.cpuCores, threads: 1 }
 }
 
-function checkDisk(disk: DiskSpec, index: number, vm: { vmId: string; name: string }): DiskSpec {
-  const field = `disks[${index}]`
-  const id = parseId(disk.id === '' ? `disk${index}` : disk.id, `${field}.id`)
+/** Checks one disk of a request, as `checkRequest` does; `field` is its place there, and its id has to be given. */
+export function checkDisk(disk: DiskSpec, field: string, vm: { vmId: string; name: string }): DiskSpec {
+  const id = parseId(disk.id, `${field}.id`)
   if (id === SEED_ID) throw invalid(`${field}.id`, `"${SEED_ID}" is the name of the seed drive; choose another one`)
   parseVolumeName(diskVolumeName(vm, id))
   if (disk.poolId !== '') parseId(disk.poolId, `${field}.pool_id`)
@@ -99,16 +112,15 @@ function checkDisk(disk: DiskSpec, index: number, vm: { vmId: string; name: stri
     return { ...disk, id, path }
   }
   if (disk.backingFile !== '') {
-    if (disk.format !== 'qcow2') throw invalid(`${field}.format`, 'a disk on a backing image has to be qcow2')
     return { ...disk, id, backingFile: parseAbsolutePath(disk.backingFile, `${field}.backing_file`) }
   }
   if (disk.sizeBytes === 0) throw invalid(`${field}.size`, 'a new disk needs a size')
   return { ...disk, id }
 }
 
-function checkNic(nic: NicSpec, index: number, vmId: string): NicSpec {
-  const field = `nics[${index}]`
-  const id = nic.id === '' ? `nic${index}` : parseId(nic.id, `${field}.id`)
+/** Checks one NIC of a request, as `checkRequest` does; `field` is its place there, and its id has to be given. */
+export function checkNic(nic: NicSpec, field: string, vmId: string): NicSpec {
+  const id = parseId(nic.id, `${field}.id`)
   const macAddress = nic.macAddress === '' ? derivedMac(vmId, id) : nic.macAddress.toLowerCase()
   if (!MAC.test(macAddress) || parseInt(macAddress.slice(0, 2), 16) % 2 === 1) {
     throw invalid(`${field}.mac_address`, `${quote(nic.macAddress)} is not a unicast MAC address`)
@@ -119,7 +131,23 @@ function checkNic(nic: NicSpec, index: number, vmId: string): NicSpec {
   if (nic.network !== '' && !(NETWORK_NAME.test(nic.network) && isXmlText(nic.network))) {
     throw invalid(`${field}.network`, `${quote(nic.network)} cannot be the name of a network`)
   }
+  checkNumber(`${field}.bandwidth_mbps`, nic.bandwidthMbps ?? 0, 0, MAX_BANDWIDTH_MBPS)
   return { ...nic, id, macAddress }
+}
+
+function checkMachine({ firmware, secureBoot, cpuModel, console, vncPassword }: VmSpec): void {
+  if (secureBoot === true && firmware !== 'uefi') throw invalid('secure_boot', 'there is none with BIOS; ask for UEFI')
+  if (cpuModel !== undefined && !CPU_MODEL.test(cpuModel))
+    throw invalid('cpu_model', `${quote(cpuModel)} cannot be the name of a CPU model`)
+  if (console !== undefined && console.vncPort !== 0)
+    checkNumber('console.vnc_port', console.vncPort, FIRST_VNC_PORT, 65_535)
+  if (console !== undefined && console.spicePort !== 0)
+    checkNumber('console.spice_port', console.spicePort, 1024, 65_535)
+  if (console !== undefined && console.vncPort !== 0 && console.vncPort === console.spicePort)
+    throw invalid('console.spice_port', 'it is that of VNC')
+  // Never quoted: it is a secret.
+  if (vncPassword !== undefined && !VNC_PASSWORD.test(vncPassword))
+    throw invalid('console.vnc_password', 'VNC passwords have 1 to 8 printable ASCII characters')
 }
 
 function checkCdrom(cdrom: CdromSpec, index: number): CdromSpec {

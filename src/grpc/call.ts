@@ -1,16 +1,25 @@
 import { randomUUID } from 'node:crypto'
-import type { handleServerStreamingCall, handleUnaryCall, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js'
+import type {
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerUnaryCall,
+  ServerWritableStream,
+} from '@grpc/grpc-js'
+import type { AuditTrail } from '../audit/audit-trail.ts'
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText, toAgentError } from '../core/errors.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import { monotonicMs } from '../platform/clock.ts'
 import type { RequestStats } from '../services/request-stats.ts'
+import { auditedCall } from './audit.ts'
 import { toStatus } from './status.ts'
 
 /** What every handler shares. `streams` has a function per open stream that ends it with the given error. */
 export interface CallEnvironment {
   readonly log: Logger
   readonly stats: RequestStats | undefined
+  readonly audit: AuditTrail | undefined
   readonly streams: Set<(error: AgentError) => void>
 }
 
@@ -19,22 +28,22 @@ export interface MalformedRequest {
   readonly malformed: string
 }
 
-/** How a method is logged: reads at debug level, changes at info. */
+/** How a method is logged: reads at debug level, changes at info and in the audit log. */
 export interface MethodInfo {
   readonly name: string
   readonly changes: boolean
 }
 
-/** A unary handler around `work`. Its signal fires when the caller is gone or its deadline has passed. */
+/** A unary handler around `work`, which is also told the peer (grpc-js's text). Its signal fires when the caller is gone or its deadline has passed. */
 export function unary<Req, Res>(
   env: CallEnvironment,
   method: MethodInfo,
-  work: (request: Req, signal: AbortSignal) => Res | Promise<Res>,
+  work: (request: Req, signal: AbortSignal, peer: string) => Res | Promise<Res>,
 ): handleUnaryCall<Req, Res> {
   return (call, callback) => {
     const track = trackCall(env, method, call, call.request)
-    decoded(call.request)
-      .then((request) => abortable(Promise.resolve(work(request, track.signal)), track.signal))
+    const run = async () => work(await decoded(call.request), track.signal, call.getPeer())
+    abortable(auditedCall(env.audit, method, call, call.request, run), track.signal)
       .then(
         (response) => {
           track.finish('OK')
@@ -46,19 +55,20 @@ export function unary<Req, Res>(
   }
 }
 
-/** A server-streaming handler that sends what `work` yields, at the pace of the receiver. */
+/** A server-streaming handler that sends what `work` yields, at the pace of the receiver. `work` is also told the caller's metadata. */
 export function serverStream<Req, Res>(
   env: CallEnvironment,
   method: MethodInfo,
-  work: (request: Req, signal: AbortSignal) => AsyncIterable<Res>,
+  work: (request: Req, signal: AbortSignal, metadata: Metadata) => AsyncIterable<Res>,
 ): handleServerStreamingCall<Req, Res> {
   return (call) => {
     const track = trackCall(env, method, call, call.request)
     env.streams.add(track.abort)
     const send = async () => {
-      for await (const item of work(await decoded(call.request), track.signal)) await write(call, item, track.signal)
+      for await (const item of work(await decoded(call.request), track.signal, call.metadata))
+        await write(call, item, track.signal)
     }
-    abortable(send(), track.signal)
+    abortable(auditedCall(env.audit, method, call, call.request, send), track.signal)
       .then(
         () => {
           track.finish('OK')

@@ -11,13 +11,15 @@ import { toTimestamp } from './wire-values.ts'
 /** A DownloadImage message as the request of ImageService. What the values mean is for the service to judge; here only their form is. */
 export function fromDownloadMessage(message: DownloadImageOnNodeRequest__Output): DownloadRequest {
   const check = fieldChecks('INVALID_REQUEST')
+  // The catalog knows the rest.
+  const required = message.catalogId === ''
   const text = (value: string, field: string, maxBytes = 4095) => check.text(value, field, { maxBytes })
   return {
     ...(message.jobId === '' ? {} : { jobId: parseId(message.jobId, 'job_id') }),
     imageId: text(message.imageId, 'image_id', 255),
     catalogId: message.catalogId === '' ? '' : parseId(message.catalogId, 'catalog_id'),
-    url: check.text(message.url, 'url', { maxBytes: 8192, required: true }),
-    targetDir: check.text(message.targetDir, 'target_dir', { maxBytes: 4095, required: true }),
+    url: check.text(message.url, 'url', { maxBytes: 8192, required }),
+    targetDir: check.text(message.targetDir, 'target_dir', { maxBytes: 4095, required }),
     filename: text(message.filename, 'filename', 255),
     poolId: message.poolId === '' ? '' : parseId(message.poolId, 'pool_id'),
     checksum: text(message.checksum, 'checksum', 256),
@@ -51,6 +53,7 @@ function statusOf(job: DownloadJob): (typeof Status)[keyof typeof Status] {
     case 'pending':
       return Status.STATUS_PENDING
     case 'running':
+      if (job.phase === 'converting') return Status.STATUS_CONVERTING
       return job.phase === 'verifying' || job.phase === 'publishing'
         ? Status.STATUS_VERIFYING
         : Status.STATUS_DOWNLOADING

@@ -1,13 +1,23 @@
-import { AgentError } from '../core/errors.ts'
 import { parseId, parseUuid } from '../core/ids.ts'
 import type { Services } from '../services/contracts.ts'
 import { fieldChecks } from '../services/request-fields.ts'
 import { serverStream, unary, type CallEnvironment } from './call.ts'
+import { consoleHandlers } from './console-handlers.ts'
+import { deviceHandlers } from './device-handlers.ts'
 import { fromDownloadMessage, toDownloadMessage } from './download-messages.ts'
+import type { CreateVolumeRequest__Output } from './gen/limiquantix/node/v1/CreateVolumeRequest.ts'
+import type { CreateVolumeSnapshotRequest__Output } from './gen/limiquantix/node/v1/CreateVolumeSnapshotRequest.ts'
 import type { NodeDaemonServiceHandlers } from './gen/limiquantix/node/v1/NodeDaemonService.ts'
-import { toEventMessage, toNodeInfoMessage } from './host-messages.ts'
-import { fromInitPoolMessage, toFilesMessage, toPoolMessage } from './pool-messages.ts'
+import type { ResizeVolumeRequest__Output } from './gen/limiquantix/node/v1/ResizeVolumeRequest.ts'
+import { toNodeInfoMessage } from './host-messages.ts'
+import { eventHandler } from './event-handler.ts'
+import { metricsHandler } from './metrics-handler.ts'
+import { migrationHandlers } from './migration-handlers.ts'
+import { networkPortHandlers } from './network-port-handlers.ts'
+import { fromFilesMessage, fromInitPoolMessage, toFilesMessage, toPoolMessage } from './pool-messages.ts'
+import { snapshotHandlers } from './snapshot-handlers.ts'
 import { fromCreateVmMessage, toVmMessage } from './vm-messages.ts'
+import { fromCloneVolumeMessage, fromCreateVolumeMessage } from './volume-messages.ts'
 
 const DEFAULT_STOP_SECONDS = 30
 const MAX_STOP_SECONDS = 3600
@@ -20,9 +30,16 @@ export function createHandlers(services: Services, env: CallEnvironment): NodeDa
   return {
     ...hostHandlers(services, env),
     ...vmHandlers(services, env),
+    ...metricsHandler(services, env),
+    ...eventHandler(services, env),
+    ...consoleHandlers(services, env),
+    ...deviceHandlers(services, env),
+    ...snapshotHandlers(services, env),
+    ...migrationHandlers(services, env),
+    ...networkPortHandlers(services, env),
     ...downloadHandlers(services, env),
     ...poolHandlers(services, env),
-    ...absentHandlers(env),
+    ...volumeHandlers(services, env),
   }
 }
 
@@ -65,9 +82,6 @@ function vmHandlers({ vms }: Services, env: CallEnvironment) {
     ListVMs: unary(env, read('ListVMs'), async (_request: unknown, signal) => ({
       vms: (await vms.list(signal)).map(toVmMessage),
     })),
-    StreamEvents: serverStream(env, read('StreamEvents'), async function* (_request: unknown, signal) {
-      for await (const event of vms.events(signal)) yield toEventMessage(event)
-    }),
   } satisfies Partial<NodeDaemonServiceHandlers>
 }
 
@@ -107,43 +121,40 @@ function poolHandlers({ pools }: Services, env: CallEnvironment) {
     ListStoragePoolFiles: unary(env, read('ListStoragePoolFiles'), async (request, signal) => {
       const poolId = poolIdOf(request)
       const path = fieldChecks('INVALID_PATH').text(request.path, 'path', { maxBytes: 4095 })
-      return toFilesMessage(poolId, path, await pools.files(poolId, path, signal))
+      const query = fromFilesMessage(path, request)
+      return toFilesMessage(poolId, query, pools.files(poolId, query, signal))
     }),
   } satisfies Partial<NodeDaemonServiceHandlers>
 }
 
-function absentHandlers(env: CallEnvironment) {
-  const absent = (name: string) => unary<unknown, never>(env, read(name), () => refuse(name))
-  const absentStream = <T>(name: string) => serverStream<unknown, T>(env, read(name), () => refuse(name))
+function volumeHandlers({ volumes }: Services, env: CallEnvironment) {
+  const onVolume = <R extends { poolId: string; volumeId: string }>(
+    name: string,
+    act: (request: R, signal: AbortSignal) => Promise<unknown>,
+  ) =>
+    unary(env, change(name), async (request: R, signal) => {
+      await act(request, signal)
+      return {}
+    })
   return {
-    GetConsole: absent('GetConsole'),
-    CreateSnapshot: absent('CreateSnapshot'),
-    RevertSnapshot: absent('RevertSnapshot'),
-    DeleteSnapshot: absent('DeleteSnapshot'),
-    ListSnapshots: absent('ListSnapshots'),
-    AttachDisk: absent('AttachDisk'),
-    DetachDisk: absent('DetachDisk'),
-    AttachNIC: absent('AttachNIC'),
-    DetachNIC: absent('DetachNIC'),
-    ChangeMedia: absent('ChangeMedia'),
-    PrepareMigration: absent('PrepareMigration'),
-    ReceiveMigration: absent('ReceiveMigration'),
-    MigrateVM: absentStream('MigrateVM'),
-    StreamMetrics: absentStream('StreamMetrics'),
-    CreateVolume: absent('CreateVolume'),
-    DeleteVolume: absent('DeleteVolume'),
-    ResizeVolume: absent('ResizeVolume'),
-    CloneVolume: absent('CloneVolume'),
-    GetVolumeAttachInfo: absent('GetVolumeAttachInfo'),
-    CreateVolumeSnapshot: absent('CreateVolumeSnapshot'),
-    GetOVSStatus: absent('GetOVSStatus'),
-    ConfigureNetworkPort: absent('ConfigureNetworkPort'),
-    DeleteNetworkPort: absent('DeleteNetworkPort'),
-    GetNetworkPortStatus: absent('GetNetworkPortStatus'),
-    ListNetworkPorts: absent('ListNetworkPorts'),
+    CreateVolume: onVolume('CreateVolume', (request: CreateVolumeRequest__Output, signal) =>
+      volumes.create(fromCreateVolumeMessage(request), signal),
+    ),
+    DeleteVolume: onVolume('DeleteVolume', ({ poolId, volumeId }, signal) => volumes.delete(poolId, volumeId, signal)),
+    ResizeVolume: onVolume('ResizeVolume', (request: ResizeVolumeRequest__Output, signal) => {
+      const size = fieldChecks('INVALID_REQUEST').integer(request.newSizeBytes, 'new_size_bytes', { min: 1 })
+      return volumes.resize(request.poolId, request.volumeId, size, signal)
+    }),
+    CloneVolume: unary(env, change('CloneVolume'), async (request, signal) => {
+      await volumes.create(fromCloneVolumeMessage(request), signal)
+      return {}
+    }),
+    GetVolumeAttachInfo: unary(env, read('GetVolumeAttachInfo'), async ({ poolId, volumeId }, signal) => ({
+      volumeId,
+      ...(await volumes.attachInfo(poolId, volumeId, signal)),
+    })),
+    CreateVolumeSnapshot: onVolume('CreateVolumeSnapshot', (request: CreateVolumeSnapshotRequest__Output, signal) =>
+      volumes.createSnapshot(request.poolId, request.volumeId, request.snapshotId, signal),
+    ),
   } satisfies Partial<NodeDaemonServiceHandlers>
-}
-
-function refuse(name: string): never {
-  throw new AgentError('UNIMPLEMENTED', `${name} is part of the interface but not built in this version of the agent`)
 }

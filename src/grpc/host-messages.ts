@@ -1,9 +1,6 @@
-import type { HostFacts, HypervisorFacts, NodeEvent } from '../core/model.ts'
+import type { HostFacts, HypervisorFacts } from '../core/model.ts'
 import { toUnsigned } from '../core/wire-number.ts'
-import { EventType } from './gen/limiquantix/node/v1/EventType.ts'
-import type { NodeEvent as NodeEventMessage } from './gen/limiquantix/node/v1/NodeEvent.ts'
 import type { NodeInfoResponse } from './gen/limiquantix/node/v1/NodeInfoResponse.ts'
-import { toTimestamp } from './wire-values.ts'
 
 /** The host as GetNodeInfo answers it. */
 export function toNodeInfoMessage(nodeId: string, host: HostFacts, hypervisor: HypervisorFacts): NodeInfoResponse {
@@ -34,7 +31,7 @@ export function toNodeInfoMessage(nodeId: string, host: HostFacts, hypervisor: H
     capabilities: {
       name: hypervisor.name,
       version: hypervisor.version,
-      supportsLiveMigration: false,
+      supportsLiveMigration: true,
       supportsSnapshots: false,
       supportsHotplug: false,
       supportsGpuPassthrough: false,
@@ -48,17 +45,5 @@ export function toNodeInfoMessage(nodeId: string, host: HostFacts, hypervisor: H
     osName: host.osName,
     osVersion: host.osVersion,
     kernelVersion: host.kernelVersion,
-  }
-}
-
-/** An event as StreamEvents sends it. */
-export function toEventMessage(event: NodeEvent): NodeEventMessage {
-  return {
-    id: event.id,
-    timestamp: toTimestamp(event.timestamp),
-    type: EventType[`EVENT_TYPE_${event.type}`],
-    vmId: event.vmId,
-    message: event.message,
-    metadata: { ...event.metadata },
   }
 }

@@ -1,11 +1,13 @@
 import { AgentError } from '../core/errors.ts'
 import { parseId } from '../core/ids.ts'
-import type { PoolConfig, PoolFile, PoolInfo, PoolKind } from '../core/model.ts'
+import type { PoolConfig, PoolFileBatch, PoolFileOrder, PoolFileQuery, PoolInfo, PoolKind } from '../core/model.ts'
 import { toUnsigned } from '../core/wire-number.ts'
 import { fieldChecks } from '../services/request-fields.ts'
+import { withRecords } from './encoded-records.ts'
 import type { InitStoragePoolRequest__Output } from './gen/limiquantix/node/v1/InitStoragePoolRequest.ts'
+import type { ListStoragePoolFilesRequest__Output } from './gen/limiquantix/node/v1/ListStoragePoolFilesRequest.ts'
 import type { ListStoragePoolFilesResponse } from './gen/limiquantix/node/v1/ListStoragePoolFilesResponse.ts'
-import type { StoragePoolFileEntry } from './gen/limiquantix/node/v1/StoragePoolFileEntry.ts'
+import { StoragePoolFileOrder } from './gen/limiquantix/node/v1/StoragePoolFileOrder.ts'
 import { StoragePoolHealth } from './gen/limiquantix/node/v1/StoragePoolHealth.ts'
 import type { StoragePoolInfoResponse } from './gen/limiquantix/node/v1/StoragePoolInfoResponse.ts'
 import { StoragePoolType } from './gen/limiquantix/node/v1/StoragePoolType.ts'
@@ -87,35 +89,46 @@ export function toPoolMessage(pool: PoolInfo): StoragePoolInfoResponse {
   }
 }
 
+const FILE_ORDERS: Readonly<Record<number, PoolFileOrder>> = {
+  [StoragePoolFileOrder.STORAGE_POOL_FILE_ORDER_NAME]: 'name',
+  [StoragePoolFileOrder.STORAGE_POOL_FILE_ORDER_SIZE]: 'size',
+  [StoragePoolFileOrder.STORAGE_POOL_FILE_ORDER_MTIME]: 'mtime',
+  [StoragePoolFileOrder.STORAGE_POOL_FILE_ORDER_TYPE]: 'type',
+}
+
+/** What a ListStoragePoolFiles message asks for at checked `path`. INVALID_REQUEST for an unknown order. */
+export function fromFilesMessage(path: string, message: ListStoragePoolFilesRequest__Output): PoolFileQuery {
+  const { offset, limit, descending } = message
+  const order = fieldChecks('INVALID_REQUEST').oneOf(message.order, 'order', FILE_ORDERS)
+  return { path, offset, order, descending, form: 'proto', ...(limit === 0 ? {} : { limit }) }
+}
+
 /** Receivers with the usual limits refuse a message above 4 MiB; the rest is room for framing. */
 const MAX_LISTING_BYTES = 4 * 1024 * 1024 - 1024
-// Tags, lengths and numbers of an entry never take more than this.
-const ENTRY_OVERHEAD_BYTES = 48
 
 /** A directory as ListStoragePoolFiles answers it; LISTING_TOO_LARGE instead of an answer that the receiver would refuse. */
-export function toFilesMessage(poolId: string, path: string, files: readonly PoolFile[]): ListStoragePoolFilesResponse {
+export async function toFilesMessage(
+  poolId: string,
+  { path, limit }: PoolFileQuery,
+  batches: AsyncIterable<PoolFileBatch>,
+): Promise<ListStoragePoolFilesResponse> {
+  const parts: Buffer[] = []
   let bytes = Buffer.byteLength(path)
-  const entries: StoragePoolFileEntry[] = []
-  for (const file of files) {
-    bytes +=
-      Buffer.byteLength(file.name) + Buffer.byteLength(file.path) + file.fileType.length * 4 + ENTRY_OVERHEAD_BYTES
-    entries.push({
-      name: file.name,
-      path: file.path,
-      isDirectory: file.isDirectory,
-      sizeBytes: file.isDirectory ? 0 : toUnsigned(file.sizeBytes),
-      modifiedAt: new Date(file.modifiedAt).toISOString(),
-      fileType: file.fileType,
-      permissions: file.permissions,
-    })
+  let directoryEntries = 0
+  for await (const batch of batches) {
+    directoryEntries = batch.total
+    bytes += batch.bytes.length
+    if (bytes > MAX_LISTING_BYTES) throw tooLarge(poolId, path, batch.total)
+    parts.push(batch.bytes)
   }
-  // ISO time (24) and permissions (4) of each entry.
-  if (bytes + entries.length * 28 > MAX_LISTING_BYTES) {
-    throw new AgentError(
-      'LISTING_TOO_LARGE',
-      `pool ${poolId}: the directory ${JSON.stringify(path.slice(0, 200))} has ${files.length} entries, more than one gRPC answer carries; ` +
-        `use GET /api/v1/storage/pools/${poolId}/files with offset and limit`,
-    )
-  }
-  return { entries, currentPath: path }
+  const rest = { currentPath: path, ...(limit === undefined ? {} : { total: directoryEntries }) }
+  return withRecords<ListStoragePoolFilesResponse>(rest, parts)
+}
+
+function tooLarge(poolId: string, path: string, total: number): AgentError {
+  return new AgentError(
+    'LISTING_TOO_LARGE',
+    `pool ${poolId}: the directory ${JSON.stringify(path.slice(0, 200))} has ${total} entries, more than one gRPC answer carries; ` +
+      `give offset and limit, or use GET /api/v1/storage/pools/${poolId}/files`,
+  )
 }

@@ -63,7 +63,7 @@ function rawDefinition(version: Version): ServiceDefinition {
 
 async function loadAnswers(): Promise<Record<Version, Answer>> {
   const [{ ReflectionService }, { default: descriptors }] = await Promise.all([
-    import('@grpc/reflection'),
+    import('./reflection-service.ts'),
     import('./gen/descriptors.json', { with: { type: 'json' } }),
   ])
   // Of a package definition the service reads nothing but these.

@@ -1,5 +1,7 @@
 import { chmod } from 'node:fs/promises'
-import { Server, ServerCredentials, setLogger, type ServiceDefinition } from '@grpc/grpc-js'
+import { experimental, Server, ServerCredentials, setLogger, type ServiceDefinition } from '@grpc/grpc-js'
+import type { AuditTrail } from '../audit/audit-trail.ts'
+import type { TlsSource } from '../certificates/host-certificate.ts'
 import type { Logger } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import { delay } from '../platform/clock.ts'
@@ -7,21 +9,30 @@ import { clearStaleSocket } from '../platform/unix-socket.ts'
 import type { Services } from '../services/contracts.ts'
 import type { RequestStats } from '../services/request-stats.ts'
 import type { CallEnvironment, MalformedRequest } from './call.ts'
+import { serialized } from './encoded-records.ts'
 import { createHandlers } from './handlers.ts'
 import { addHealth } from './health.ts'
 import { loadNodeDaemonService } from './load-service.ts'
-import { peerFilter } from './peer-filter.ts'
+import { localPeers, peerFilter } from './peer-filter.ts'
 import { addReflection } from './reflection.ts'
+import { scopeFilter } from './scope-filter.ts'
 import { toStatus } from './status.ts'
+import { tlsCredentials } from './tls-credentials.ts'
 
 export interface GrpcServerOptions {
   readonly services: Services
-  /** `host:port`, `[v6]:port` (port 0 = any free one) or `unix:/absolute/path`; plaintext HTTP/2. */
+  /** `host:port`, `[v6]:port` (port 0 = any free one) or `unix:/absolute/path`; HTTP/2. */
   readonly listenAddresses: readonly string[]
   readonly log: Logger
   readonly stats?: RequestStats
-  /** Whether a peer with this IP address may call; everybody when absent. */
+  /** Where calls that change something are written down; nowhere when absent. */
+  readonly audit?: AuditTrail
+  /** Whether a peer with this IP address may call over TCP; everybody when absent. */
   readonly allowPeer?: (address: string) => boolean
+  /** TLS with this certificate, and certificates of clients whose scopes decide; plaintext when absent. */
+  readonly tls?: TlsSource
+  /** How often each connection is asked for a sign of life, and how long that may take; 30 s and 10 s when absent. */
+  readonly keepalive?: { readonly everyMs: number; readonly withinMs: number }
 }
 
 export interface GrpcServer {
@@ -37,38 +48,56 @@ export interface GrpcServer {
 }
 
 // A control plane behind a dropped link would hold streams for ever; pings find that out.
+const KEEPALIVE = { everyMs: 30_000, withinMs: 10_000 }
 const SERVER_OPTIONS = {
-  'grpc.keepalive_time_ms': 30_000,
-  'grpc.keepalive_timeout_ms': 10_000,
   'grpc.max_receive_message_length': 4 * 1024 * 1024,
   'grpc.max_concurrent_streams': 1024,
 }
 
+/** How long connections stay that were made under other authorities. */
+const AUTHORITIES_GRACE_MS = 10_000
+
 /** Serves NodeDaemonService, the standard health service and reflection. Errors: LISTEN_FAILED naming the address. */
 export async function startGrpcServer(options: GrpcServerOptions): Promise<GrpcServer> {
-  const { services, log } = options
+  const { services, log, keepalive = KEEPALIVE } = options
   logLibraryTo(log)
-  const server = new Server(
-    options.allowPeer === undefined
-      ? SERVER_OPTIONS
-      : { ...SERVER_OPTIONS, interceptors: [peerFilter(options.allowPeer)] },
-  )
-  const env: CallEnvironment = { log, stats: options.stats, streams: new Set() }
+  const { tls } = options
+  const server = new Server({
+    ...SERVER_OPTIONS,
+    'grpc.keepalive_time_ms': keepalive.everyMs,
+    'grpc.keepalive_timeout_ms': keepalive.withinMs,
+  })
+  const env: CallEnvironment = { log, stats: options.stats, audit: options.audit, streams: new Set() }
   const track = (call: Trackable) => trackStream(env, call)
   server.addService(tolerant(loadNodeDaemonService().service), { ...createHandlers(services, env) })
   const health = addHealth(server, services.host, track)
   addReflection(server, log, track)
   const ports: number[] = []
   try {
-    for (const address of options.listenAddresses) ports.push(await listen(server, address))
+    for (const address of options.listenAddresses)
+      ports.push(await listen(server, address, credentialsOf(address, options)))
   } catch (error) {
     server.forceShutdown()
     throw error
   }
+  const unfollow = tls?.onChange(({ authorities }) => {
+    // Clients that were admitted by other authorities connect anew.
+    if (!authorities) return
+    for (const [i, address] of options.listenAddresses.entries()) {
+      const host = address.slice(0, address.lastIndexOf(':'))
+      if (!address.startsWith('unix:')) server.drain(`${host}:${ports[i]}`, AUTHORITIES_GRACE_MS)
+    }
+  })
   return {
     ports,
-    drain: (deadlineMs) => drain(server, env, health, deadlineMs),
-    forceClose: () => server.forceShutdown(),
+    drain: (deadlineMs) => {
+      unfollow?.()
+      return drain(server, env, health, deadlineMs)
+    },
+    forceClose: () => {
+      unfollow?.()
+      server.forceShutdown()
+    },
   }
 }
 
@@ -104,11 +133,24 @@ async function drain(
   server.forceShutdown()
 }
 
-async function listen(server: Server, address: string): Promise<number> {
+// Each listener has its own, as a peer without an address is somebody else on each.
+function credentialsOf(address: string, { allowPeer, audit, tls }: GrpcServerOptions): ServerCredentials {
+  const credentials = tls === undefined ? ServerCredentials.createInsecure() : tlsCredentials(tls)
+  const filters = allowPeer === undefined ? [] : [peerFilter(allowPeer)]
+  const interceptors = [
+    // First, so that the others see its peer.
+    ...(address.startsWith('unix:') ? [localPeers] : filters),
+    ...(tls === undefined ? [] : [scopeFilter(audit)]),
+  ]
+  if (interceptors.length === 0) return credentials
+  return experimental.createServerCredentialsWithInterceptors(credentials, interceptors)
+}
+
+async function listen(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
   const path = address.startsWith('unix:') ? address.slice('unix:'.length) : undefined
   if (path !== undefined) await clearStaleSocket(path)
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(address, credentials, (error, bound) => {
       if (error === null) resolve(bound)
       else
         reject(
@@ -138,7 +180,7 @@ function trackStream(env: CallEnvironment, call: Trackable): void {
   call.once('close', forget)
 }
 
-// grpc-js answers undecodable requests with INTERNAL; they are the caller's mistake, so the handler is to say so.
+// grpc-js answers undecodable requests with INTERNAL; they are the caller's mistake, so the handler is to say so. Answers may bring encoded fields.
 function tolerant(definition: ServiceDefinition): ServiceDefinition {
   return Object.fromEntries(
     Object.entries(definition).map(([name, method]) => {
@@ -149,7 +191,8 @@ function tolerant(definition: ServiceDefinition): ServiceDefinition {
           return { malformed: errorText(error) } satisfies MalformedRequest
         }
       }
-      return [name, { ...method, requestDeserialize }]
+      const responseSerialize = (message: unknown) => serialized(message, method.responseSerialize)
+      return [name, { ...method, requestDeserialize, responseSerialize }]
     }),
   )
 }

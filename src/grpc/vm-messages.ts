@@ -1,10 +1,22 @@
-import type { BootDevice, CreateVmRequest, DiskBus, DiskFormat, Firmware, NicModel, VmInfo } from '../core/model.ts'
+import type {
+  BootDevice,
+  CreateVmRequest,
+  DiskBus,
+  DiskFormat,
+  DiskSpec,
+  Firmware,
+  NicModel,
+  NicSpec,
+  VmInfo,
+} from '../core/model.ts'
 import { AgentError } from '../core/errors.ts'
 import { toUnsigned } from '../core/wire-number.ts'
-import { toCreateVmRequest, type DiskDraft } from '../services/create-vm-draft.ts'
+import { toCreateVmRequest, toDiskSpec, toNicSpec, type DiskDraft, type NicDraft } from '../services/create-vm-draft.ts'
 import { fieldChecks } from '../services/request-fields.ts'
 import type { CreateVMOnNodeRequest__Output } from './gen/limiquantix/node/v1/CreateVMOnNodeRequest.ts'
+import type { ConsoleSpec__Output } from './gen/limiquantix/node/v1/ConsoleSpec.ts'
 import type { DiskSpec__Output } from './gen/limiquantix/node/v1/DiskSpec.ts'
+import type { NicSpec__Output } from './gen/limiquantix/node/v1/NicSpec.ts'
 import { PowerState } from './gen/limiquantix/node/v1/PowerState.ts'
 import type { VMStatusResponse } from './gen/limiquantix/node/v1/VMStatusResponse.ts'
 import { toTimestamp } from './wire-values.ts'
@@ -38,13 +50,36 @@ export function fromCreateVmMessage(message: CreateVMOnNodeRequest__Output): Cre
       disks: spec.disks.map((disk, index) =>
         fromDisk(disk, check.oneOf(disk.format, `disks[${index}].format`, DISK_FORMAT)),
       ),
-      nics: spec.nics.map((nic) => ({ ...nic, model: NIC_MODEL[nic.model] ?? 'virtio' })),
+      nics: spec.nics.map(fromNic),
       cdroms: spec.cdroms,
       cloudInit: spec.cloudInit ?? undefined,
       guestOs: spec.guestOs,
+      // VNC is always there, whatever vnc_enabled says: control planes leave it out and ask for a console all the same (contract 1.4).
+      console: spec.console === null ? undefined : fromConsole(spec.console),
     },
     protoFieldName,
   )
+}
+
+/** The disk of an AttachDisk message. Errors name the proto field. */
+export function fromDiskMessage(disk: DiskSpec__Output | null): DiskSpec {
+  if (disk === null) throw new AgentError('INVALID_REQUEST', 'disk: must be given')
+  const format = fieldChecks('VM_SPEC_INVALID').oneOf(disk.format, 'disk.format', DISK_FORMAT)
+  return toDiskSpec(fromDisk(disk, format), snakeCase)
+}
+
+/** The NIC of an AttachNIC message. Errors name the proto field. */
+export function fromNicMessage(nic: NicSpec__Output | null): NicSpec {
+  if (nic === null) throw new AgentError('INVALID_REQUEST', 'nic: must be given')
+  return toNicSpec(fromNic(nic), snakeCase)
+}
+
+function fromConsole({ vncPort, vncPassword, spiceEnabled, spicePort }: ConsoleSpec__Output) {
+  return { vncPort, vncPassword, spice: spiceEnabled, spicePort }
+}
+
+function fromNic(nic: NicSpec__Output): NicDraft {
+  return { ...nic, model: NIC_MODEL[nic.model] ?? 'virtio' }
 }
 
 function fromDisk(disk: DiskSpec__Output, format: DiskFormat): DiskDraft {
@@ -54,8 +89,12 @@ function fromDisk(disk: DiskSpec__Output, format: DiskFormat): DiskDraft {
 // `disks[0].sizeGib` -> `spec.disks[0].size_gib`
 function protoFieldName(path: string): string {
   if (path.startsWith('labels')) return path
-  const snake = path.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  const snake = snakeCase(path)
   return path === 'vmId' || path === 'name' ? snake : `spec.${snake}`
+}
+
+function snakeCase(path: string): string {
+  return path.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 /** A VM as GetVMStatus and ListVMs answer it. */

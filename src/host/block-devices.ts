@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { followLink, listNames, readAttribute, readNumber } from './sysfs.ts'
+import { followLink, listNames, readAttribute, readNumber } from '../platform/sysfs.ts'
 
 /** A disk of the host. */
 export interface BlockDevice {
@@ -19,11 +19,14 @@ const SECTOR_BYTES = 512
 /** Disks with a medium; loop, RAM, mapped, software RAID, network (rbd, nbd, drbd) and optical devices are not disks of this host. */
 export async function readBlockDevices(sys: string): Promise<BlockDevice[]> {
   const names = await listNames(sys, 'block')
-  const devices = await Promise.all(names.filter(isDisk).map((name) => readBlockDevice(path.join(sys, 'block', name))))
+  const devices = await Promise.all(
+    names.filter(isHostDisk).map((name) => readBlockDevice(path.join(sys, 'block', name))),
+  )
   return devices.filter((device) => device.sizeBytes > 0)
 }
 
-function isDisk(name: string): boolean {
+/** False for names of loop, RAM, mapped, software RAID, network and optical devices, which are no disks of the host. */
+export function isHostDisk(name: string): boolean {
   return !/^(loop|ram|zram|dm-|md\d|md_|sr|fd|rbd|nbd|drbd|mtdblock|bcache|pmem\d+s)/.test(name)
 }
 

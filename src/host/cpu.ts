@@ -1,6 +1,6 @@
 import path from 'node:path'
 import type { CpuFacts } from '../core/model.ts'
-import { listNames, readAttribute, readNumber } from './sysfs.ts'
+import { listNames, readAttribute, readNumber } from '../platform/sysfs.ts'
 
 /** One online hardware thread: equal ids mean the same package, or the same core. */
 export interface CpuThread {

@@ -3,7 +3,7 @@ import path from 'node:path'
 import type { FilesystemFacts } from '../core/model.ts'
 import { mountOf, type MountEntry } from '../platform/mounts.ts'
 import { isLocalBlockDevice } from './block-devices.ts'
-import { followLink } from './sysfs.ts'
+import { followLink } from '../platform/sysfs.ts'
 
 /** Local file systems whose numbers are worth telling. */
 const DISK_TYPES = new Set(['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'f2fs', 'jfs', 'vfat'])

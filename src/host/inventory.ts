@@ -10,7 +10,7 @@ import { managementAddress } from './management-address.ts'
 import { parseMemInfo } from './memory.ts'
 import { readNics, type NicDetails } from './nics.ts'
 import { parseOsRelease } from './os-release.ts'
-import { readAttribute } from './sysfs.ts'
+import { readAttribute } from '../platform/sysfs.ts'
 
 /** Host facts with what the registration tells in addition. */
 export interface HostDetails extends HostFacts {

@@ -1,7 +1,7 @@
 import type os from 'node:os'
 import path from 'node:path'
 import type { NicFacts } from '../core/model.ts'
-import { followLink, listNames, readAttribute, readNumber } from './sysfs.ts'
+import { followLink, listNames, readAttribute, readNumber } from '../platform/sysfs.ts'
 
 /** A network interface with what only the registration needs. */
 export interface NicDetails extends NicFacts {

@@ -1,8 +1,11 @@
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { Counter, Gauge, Registry } from 'prom-client'
-import type { PoolInfo, VmInfo } from '../core/model.ts'
+import type { AuditTrail } from '../audit/audit-trail.ts'
+import type { VmMetrics } from '../core/metrics.ts'
+import type { PoolInfo } from '../core/model.ts'
 import type { Services } from '../services/contracts.ts'
 import type { RequestStats } from '../services/request-stats.ts'
+import { vmExposition } from './vm-exposition.ts'
 
 const LIST_TIMEOUT_MS = 5_000
 // The monitor wakes up at this interval once somebody scrapes; finer would cost an idle agent more than it tells.
@@ -12,14 +15,23 @@ const LOOP_RESOLUTION_MS = 50
  * The metrics page as a function. Everything is read from the services at the scrape; a service that fails or takes longer than 5 s is counted in
  * `limiquantix_scrape_errors_total` and left out. Concurrent scrapes share one reading.
  */
-export function createMetrics(services: Services, stats: RequestStats | undefined): () => Promise<string> {
+export function createMetrics(
+  services: Services,
+  stats: RequestStats | undefined,
+  audit?: AuditTrail,
+): () => Promise<string> {
   const registry = new Registry()
-  const readers = [processMetrics(registry), agentMetrics(registry, services), requestMetrics(registry, stats)]
+  const readers = [
+    processMetrics(registry),
+    agentMetrics(registry, services),
+    requestMetrics(registry, stats),
+    auditMetrics(registry, audit),
+  ]
   const readObjects = objectMetrics(registry, services)
   const render = async () => {
-    await readObjects()
+    const vms = await readObjects()
     for (const read of readers) read()
-    return registry.metrics()
+    return (await registry.metrics()) + vmExposition(vms)
   }
   let current: Promise<string> | undefined
   return () => (current ??= render().finally(() => (current = undefined)))
@@ -69,7 +81,7 @@ function processMetrics(registry: Registry): Read {
   }
 }
 
-function agentMetrics(registry: Registry, { host, images }: Services): Read {
+function agentMetrics(registry: Registry, { host, images, certificates }: Services): Read {
   const gauge = gaugeIn(registry)
   const build = gauge('limiquantix_build_info', 'Version of the agent; always 1.', 'version')
   const up = gauge('limiquantix_uptime_seconds', 'Time since the agent started.')
@@ -85,6 +97,12 @@ function agentMetrics(registry: Registry, { host, images }: Services): Read {
     'Requests to the control plane since the start.',
     'kind',
     'result',
+  )
+  const notAfter = gauge(
+    'limiquantix_certificate_expiry_timestamp_seconds',
+    'When a certificate expires: that of this host, and those of the authorities of clients; when a list of revoked ones ends.',
+    'kind',
+    'subject',
   )
   const operations = gauge('limiquantix_operations', 'Remembered operations.', 'kind', 'state')
   return () => {
@@ -102,10 +120,34 @@ function agentMetrics(registry: Registry, { host, images }: Services): Read {
       beats.set({ kind: 'registration', result: 'acknowledged' }, link.registrations)
       beats.set({ kind: 'registration', result: 'failed' }, link.registrationsFailed)
     }
+    notAfter.reset()
+    const { certificate, authorities, revocations } = certificates.status()
+    if (certificate !== undefined)
+      notAfter.set({ kind: 'host', subject: certificate.subject }, certificate.notAfter / 1000)
+    for (const authority of authorities)
+      notAfter.set({ kind: 'authority', subject: authority.subject }, authority.notAfter / 1000)
+    for (const { issuer, nextUpdate } of revocations)
+      if (nextUpdate !== undefined) notAfter.set({ kind: 'revocations', subject: issuer }, nextUpdate / 1000)
     operations.reset()
     for (const state of ['pending', 'running', 'completed', 'failed', 'cancelled'])
       operations.set({ kind: 'download', state }, 0)
     for (const { state } of images.jobs()) operations.inc({ kind: 'download', state })
+  }
+}
+
+function auditMetrics(registry: Registry, audit: AuditTrail | undefined): Read {
+  if (audit === undefined) return () => undefined
+  const gauge = gaugeIn(registry)
+  const healthy = gauge('limiquantix_audit_healthy', '1 while the audit log can be written.')
+  const lines = gauge('limiquantix_audit_lines', 'Number of the last line of the audit log on disk.')
+  const waiting = gauge('limiquantix_audit_waiting_lines', 'Lines of the audit log that wait for the disk.')
+  const lost = gauge('limiquantix_audit_lost_lines', 'Lines since the start that were never written.')
+  return () => {
+    const status = audit.status()
+    healthy.set(status.healthy ? 1 : 0)
+    lines.set(status.lines)
+    waiting.set(status.waiting)
+    lost.set(status.lost)
   }
 }
 
@@ -124,7 +166,7 @@ function requestMetrics(registry: Registry, stats: RequestStats | undefined): Re
   }
 }
 
-function objectMetrics(registry: Registry, { vms, pools }: Services): () => Promise<void> {
+function objectMetrics(registry: Registry, { vms, pools }: Services): () => Promise<VmMetrics[]> {
   const setVms = vmMetrics(registry)
   const setPools = poolMetrics(registry)
   const errors = new Counter({
@@ -144,15 +186,16 @@ function objectMetrics(registry: Registry, { vms, pools }: Services): () => Prom
   }
   return async () => {
     const [vmList, poolList] = await Promise.all([
-      read('vms', (signal) => vms.list(signal)),
+      read('vms', (signal) => vms.metrics(signal)),
       read('pools', (signal) => pools.list(signal)),
     ])
     setVms(vmList)
     setPools(poolList)
+    return vmList
   }
 }
 
-function vmMetrics(registry: Registry): (vms: readonly VmInfo[]) => void {
+function vmMetrics(registry: Registry): (vms: readonly VmMetrics[]) => void {
   const count = gaugeIn(registry)('limiquantix_vms', 'VMs by power state.', 'state')
   return (vms) => {
     count.reset()

@@ -35,6 +35,9 @@ function describeRoute(route: Route): object {
             content: { 'application/json': { schema: jsonSchema(route.body, 'input') } },
           },
         }),
+    ...(route.receives === true
+      ? { requestBody: { required: true, content: { '*/*': { schema: { type: 'string', format: 'binary' } } } } }
+      : {}),
     responses: {
       ...Object.fromEntries(
         Object.entries(route.responses).map(([status, schema]) => [
@@ -55,8 +58,11 @@ function describeRoute(route: Route): object {
   }
 }
 
-// The only answers that are plain text are declared as a bare string.
+// Answers that are plain text are declared as a bare string, bytes as a file; text of another kind says so (JSON Schema, contentMediaType).
 function mediaTypeOf(schema: z.ZodType): string {
+  const stated = schema.meta()?.['contentMediaType']
+  if (typeof stated === 'string') return stated
+  if (schema instanceof z.ZodFile) return 'application/octet-stream'
   return schema instanceof z.ZodString ? 'text/plain' : 'application/json'
 }
 

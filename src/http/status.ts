@@ -28,6 +28,7 @@ const EXACT_STATUS: Readonly<Partial<Record<Reason, number>>> = {
   BODY_TOO_LARGE: 413,
   LISTING_TOO_LARGE: 413,
   POOL_FULL: 507,
+  RANGE_NOT_SATISFIABLE: 416,
 }
 
 /** Error body of every route: the reason in lower case, and text for people. */

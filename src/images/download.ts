@@ -1,47 +1,35 @@
-import { randomBytes } from 'node:crypto'
+import { errorText, isAgentError } from '../core/errors.ts'
 import type { OpContext } from '../core/context.ts'
-import { AgentError, errorText, isAgentError } from '../core/errors.ts'
-import { formatBytes } from '../core/bytes.ts'
-import type { DiskFormat } from '../core/model.ts'
-import type { OperationContext, OperationHandler } from '../operations/operation.ts'
+import type { DownloadCredentials } from '../core/model.ts'
+import type { OperationContext, OperationHandler, OperationRecord } from '../operations/operation.ts'
 import { delay, monotonicMs } from '../platform/clock.ts'
-import type { PoolAccess } from '../storage/pool-access.ts'
 import type { PoolGuard } from '../storage/pool-guard.ts'
-import { currentGuard, type DownloadParams, type DownloadSettings } from './download-plan.ts'
-import type { TransferEvent } from './image-fetch.ts'
-import { imagePath, tempName, type ExistingImage, type ImageTarget } from './image-target.ts'
-import type { ImageFacts } from './inspect.ts'
-import { answersRequest, type ImageManifest } from './manifest.ts'
+import { currentGuard, type DownloadParams } from './download-plan.ts'
+import { DownloadSpace } from './download-space.ts'
+import type { DownloadDeps, DownloadJournal, DownloadResult, DownloadRun, StagedImage } from './download-stage.ts'
+import { fetchRules } from './fetch-rules.ts'
+import { inTarget } from './full-target.ts'
+import { imagePath, type ImageTarget } from './image-target.ts'
+import { underLease } from './lease/download-lease.ts'
+import type { ProofRequest } from './proof/proof-request.ts'
 import { RateMeter } from './rate-meter.ts'
+import { retried } from './retries.ts'
+import { convert } from './stages/convert.ts'
+import { copyIn, takeUploaded } from './stages/copy-in.ts'
+import { judge } from './stages/judge.ts'
+import { prove, proveFinal } from './stages/prove.ts'
+import { publish } from './stages/publish.ts'
+import { isInterrupted, receive } from './stages/receive.ts'
+import { reuseExisting, reuseVolume } from './stages/reuse.ts'
+import { unwrap } from './stages/unwrap.ts'
 import type { TransferClient } from './transfer-client.ts'
 import { TransferSlots } from './transfer-slots.ts'
-import { checkDigest, digestAlgorithms, type Digests } from './verify.ts'
 
 /** The operation kind of image downloads. */
 export const IMAGE_DOWNLOAD = 'image.download'
 
-/** What a finished download left in the target's place. `reused`: it was there before. */
-export interface DownloadResult {
-  readonly sizeBytes: number
-  readonly format: DiskFormat
-  readonly virtualSizeBytes: number
-  readonly digests: Digests
-  readonly reused: boolean
-}
-
-/** Only tells that an earlier run began; what it left is found by its names. */
-export interface DownloadJournal {
-  readonly begun: true
-}
-
-export interface DownloadDeps {
-  readonly pools: PoolAccess
-  readonly settings: DownloadSettings
-  /** Version of the agent, for manifests. */
-  readonly agentVersion: string
-  /** A new transfer worker; the job closes it at its end. */
-  readonly openClient: (jobId: string) => TransferClient
-}
+/** Likewise of conversions of local files. */
+export const IMAGE_CONVERT = 'image.convert'
 
 /** How long a job that a restart interrupted waits for its pool to come back. */
 const POOL_WAIT_MS = 5 * 60_000
@@ -50,16 +38,23 @@ const DISCARD_TIMEOUT_MS = 30_000
 
 /** Image downloads as an operation: one worker process per job, nothing visible before it is complete, durable, verified and inspected. */
 export class ImageDownloads implements OperationHandler<DownloadParams, DownloadResult, DownloadJournal> {
-  readonly kind = IMAGE_DOWNLOAD
+  readonly kind: string
   readonly onRestart = 'resume'
   readonly onShutdown = 'interrupt'
   readonly #deps: DownloadDeps
   readonly #slots: TransferSlots
   readonly #rates = new Map<string, RateMeter>()
 
-  constructor(deps: DownloadDeps) {
+  /** `kind` is IMAGE_DOWNLOAD or IMAGE_CONVERT: the same work, counted apart. */
+  constructor(deps: DownloadDeps, kind: string = IMAGE_DOWNLOAD) {
+    this.kind = kind
     this.#deps = deps
-    this.#slots = new TransferSlots(deps.settings.maxConcurrent)
+    this.#slots = new TransferSlots(deps.settings.maxConcurrent, deps.settings.maxPerServer)
+  }
+
+  /** Another attempt asks for the same. */
+  retry(params: DownloadParams): DownloadParams {
+    return params
   }
 
   /** Present rate of a running job; 0 when unknown. */
@@ -67,120 +62,106 @@ export class ImageDownloads implements OperationHandler<DownloadParams, Download
     return this.#rates.get(jobId)?.bytesPerSecond() ?? 0
   }
 
+  /** Keeps the credentials of a request that is to become a job; what it returns belongs to the parameters. Errors: INVALID_REQUEST, STATE_NOT_WRITABLE. */
+  async keepCredentials(credentials: DownloadCredentials | undefined): Promise<Pick<DownloadParams, 'credentialsKey'>> {
+    if (credentials === undefined || this.#deps.credentials === undefined) return {}
+    return { credentialsKey: await this.#deps.credentials.keep(credentials) }
+  }
+
+  /** Forgets what was kept for a request when its job does not use it. */
+  async releaseCredentials(
+    { credentialsKey }: Pick<DownloadParams, 'credentialsKey'>,
+    job: DownloadParams,
+  ): Promise<void> {
+    if (credentialsKey === undefined || credentialsKey === job.credentialsKey) return
+    await this.#deps.credentials?.forget(credentialsKey)
+  }
+
+  /** Forgets credentials of no job in `records`. Before jobs are started. */
+  async sweepCredentials(records: readonly OperationRecord[]): Promise<void> {
+    const keys = records.flatMap(({ kind, params }) =>
+      kind === this.kind ? [(params as DownloadParams).credentialsKey] : [],
+    )
+    await this.#deps.credentials?.sweep(new Set(keys.filter((key) => key !== undefined)))
+  }
+
   async run(params: DownloadParams, ctx: OperationContext<DownloadJournal>): Promise<DownloadResult> {
-    const release = await this.#slots.acquire(ctx.signal)
     const client = this.#deps.openClient(ctx.id)
-    this.#rates.set(ctx.id, new RateMeter())
+    const space = new DownloadSpace(params, this.#deps.pools, this.#deps.localSpace)
+    const progress: { begun: boolean } = { begun: ctx.journal !== undefined }
+    const slot = this.#slots.place(URL.parse(params.url)?.host)
     try {
-      const guard = await this.#waitForPool(params, ctx)
-      await ctx.save({ begun: true })
-      return await this.#download(params, targetOf(params, ctx.id, guard), client, ctx)
+      await slot.take(ctx.signal)
+      client.warm()
+      const result = await this.#run(params, { client, space, slot }, progress, ctx)
+      if (params.credentialsKey !== undefined) await this.#deps.credentials?.forget(params.credentialsKey)
+      return result
+    } catch (error) {
+      // The cause is what the caller needs.
+      const leaves = progress.begun && !isInterrupted(ctx.signal)
+      if (leaves) await this.#discard(targetOf(params, ctx.id, undefined), client, ctx)
+      throw error
     } finally {
+      if (!isInterrupted(ctx.signal)) await this.#deps.bandwidth?.forget(ctx.id)
+      space.release()
       this.#rates.delete(ctx.id)
       client.close()
-      release()
+      slot.giveBack()
     }
   }
 
-  async #download(
+  async #run(
     params: DownloadParams,
-    target: ImageTarget,
-    client: TransferClient,
+    own: Pick<DownloadRun, 'client' | 'space' | 'slot'>,
+    progress: { begun: boolean },
     ctx: OperationContext<DownloadJournal>,
   ): Promise<DownloadResult> {
-    const prepared = await client.prepare(target, ctx.signal)
-    if (prepared.existing !== undefined) return this.#reuse(params, target, prepared.existing, client, ctx)
-    const temp = tempName(target, randomBytes(6).toString('hex'))
-    try {
-      const head = await client.open(target.jobId, params, this.#deps.settings, ctx.signal)
-      const reservation = await this.#reserve(params, head.contentLength, prepared.freeBytes, ctx)
-      try {
-        const received = await this.#transfer(params, target, temp, head.contentLength, client, ctx)
-        ctx.progress({ phase: 'verifying', bytesDone: received.bytes, bytesTotal: received.bytes })
-        checkDigest(received.digests, params.checksum, params.url)
-        const facts = await client.inspect(`${target.directory}/${temp}`, 'whole', ctx)
-        ctx.progress({ phase: 'publishing', bytesDone: received.bytes, bytesTotal: received.bytes })
-        const manifest = this.#manifest(params, target.jobId, facts, received.digests, head.finalUrl)
-        await client.publish(target, temp, manifest, ctx.signal)
-        return { ...pick(facts), digests: received.digests, reused: false }
-      } finally {
-        reservation.release()
-      }
-    } catch (error) {
-      // The cause is what the caller needs; leftovers that cannot be removed now are swept when the job or the pool comes back.
-      await client.discard(target, AbortSignal.timeout(DISCARD_TIMEOUT_MS)).catch((failure: unknown) => {
-        ctx.log.warn({ err: errorText(failure), path: imagePath(target) }, 'leftovers of a download remain')
-      })
-      throw error
-    }
-  }
-
-  async #transfer(
-    params: DownloadParams,
-    target: ImageTarget,
-    temp: string,
-    contentLength: number | undefined,
-    client: TransferClient,
-    ctx: OperationContext<DownloadJournal>,
-  ): Promise<{ bytes: number; digests: Digests }> {
-    const onEvent = ({ bytesReceived }: TransferEvent) => {
-      this.#rates.get(ctx.id)?.update(bytesReceived)
-      ctx.progress({
-        phase: 'downloading',
-        bytesDone: bytesReceived,
-        ...(contentLength === undefined ? {} : { bytesTotal: contentLength }),
-      })
-    }
-    onEvent({ bytesReceived: 0, bytesDurable: 0 })
-    const { stallTimeoutMs } = this.#deps.settings
-    const algorithms = digestAlgorithms(params.checksum)
-    return client.transfer({ target, temp, algorithms, stallTimeoutMs }, onEvent, ctx.signal)
-  }
-
-  // A file in the image's place: ours and what is asked for, or proven to be it, or a conflict. It is never replaced.
-  async #reuse(
-    params: DownloadParams,
-    target: ImageTarget,
-    existing: ExistingImage,
-    client: TransferClient,
-    ctx: OperationContext<DownloadJournal>,
-  ): Promise<DownloadResult> {
-    const { manifest } = existing
-    const answer = manifest === undefined ? 'unknown' : answersRequest(manifest, params.url, params.checksum)
-    if (manifest !== undefined && answer === 'yes')
-      return { ...pick(manifest), digests: manifest.digests, reused: true }
-    if (answer === 'no') throw conflict(target, 'it was made from another URL or has another checksum')
-    const facts = await client.inspect(imagePath(target), 'whole', ctx).catch((error: unknown) => {
-      if (!isAgentError(error, 'IMAGE_REFUSED', 'IMAGE_NOT_AN_IMAGE')) throw error
-      throw conflict(target, `it is no usable image (${error.message})`)
-    })
-    const { checksum } = params
-    if (checksum === undefined) return { ...pick(facts), digests: {}, reused: true }
-    const onEvent = ({ bytesReceived }: TransferEvent) =>
-      ctx.progress({ phase: 'verifying', bytesDone: bytesReceived, bytesTotal: existing.sizeBytes })
-    onEvent({ bytesReceived: 0, bytesDurable: 0 })
-    const digests = await client.hash(target, digestAlgorithms(checksum), onEvent, ctx.signal)
-    if (digests[checksum.algorithm] !== checksum.hex) throw conflict(target, `its ${checksum.algorithm} is another one`)
-    const record = this.#manifest(params, target.jobId, facts, digests, '')
-    await client.adopt(target, { ...record, mtimeMs: existing.mtimeMs }, ctx.signal)
-    return { ...pick(facts), digests, reused: true }
-  }
-
-  async #reserve(
-    params: DownloadParams,
-    bytes: number | undefined,
-    freeBytes: number,
-    ctx: OpContext,
-  ): Promise<{ release(): void }> {
-    if (bytes === undefined) return { release() {} }
-    if (params.poolId !== '') {
-      return this.#deps.pools.reserve(params.poolId, bytes, ctx, `download of ${params.fileName}`)
-    }
-    if (bytes <= freeBytes) return { release() {} }
-    throw new AgentError(
-      'POOL_FULL',
-      `${params.directory}: ${params.fileName} needs ${formatBytes(bytes)}, ${formatBytes(freeBytes)} are free; free or add space`,
+    const { settings, credentials } = this.#deps
+    const rate = new RateMeter()
+    this.#rates.set(ctx.id, rate)
+    const guard = await this.#waitForPool(params, ctx)
+    await ctx.save({ begun: true })
+    progress.begun = true
+    const target = targetOf(params, ctx.id, guard)
+    const rules = await fetchRules(params, settings, credentials)
+    const proof = await retried(
+      () => own.client.resolveProof(proofOf(params), settings.keyringsDir, rules, ctx.signal),
+      settings.patienceMs,
+      ctx,
     )
+    const onBytes = (total: number) => rate.update(total)
+    return this.#download({ ...own, params, proof, rules, target, ctx, deps: this.#deps, onBytes })
+  }
+
+  async #download(run: DownloadRun): Promise<DownloadResult> {
+    const { target, client, ctx } = run
+    const prepared = await inTarget(run, () => client.prepare(target, ctx.signal))
+    const before = await reuseVolume(run)
+    const { existing } = prepared
+    if (before === undefined && existing !== undefined) return inTarget(run, () => reuseExisting(existing, run))
+    // When another host has made it, it is found in its place.
+    const made = before ?? (await underLease(run, (held) => this.#make(held, prepared.freeBytes)))
+    if (made === undefined) return this.#download(run)
+    // A volume was copied from the file.
+    if (run.params.volume !== undefined) await this.#discard(target, client, ctx)
+    return made
+  }
+
+  async #make(run: DownloadRun, freeBytes: number): Promise<DownloadResult> {
+    const stored = await inTarget(run, async () => {
+      const received = await take(run, freeBytes)
+      const proven = await prove(received, run)
+      const image = await proveFinal(await unwrap(proven, run), run)
+      return convert(await judge(image, run), run)
+    })
+    return publish(stored, run)
+  }
+
+  // Leftovers that cannot be removed now are swept when the job or the pool comes back.
+  async #discard(target: ImageTarget, client: TransferClient, ctx: OpContext): Promise<void> {
+    await client.discard(target, AbortSignal.timeout(DISCARD_TIMEOUT_MS)).catch((failure: unknown) => {
+      ctx.log.warn({ err: errorText(failure), path: imagePath(target) }, 'leftovers of a download remain')
+    })
   }
 
   async #waitForPool(params: DownloadParams, ctx: OperationContext<DownloadJournal>): Promise<PoolGuard | undefined> {
@@ -196,43 +177,22 @@ export class ImageDownloads implements OperationHandler<DownloadParams, Download
       await delay(POOL_RETRY_MS, ctx.signal)
     }
   }
-
-  #manifest(
-    params: DownloadParams,
-    jobId: string,
-    facts: ImageFacts,
-    digests: Digests,
-    finalUrl: string,
-  ): Omit<ImageManifest, 'mtimeMs'> {
-    return {
-      version: 1,
-      jobId,
-      url: params.url,
-      finalUrl,
-      digests,
-      checksumGiven: params.checksum !== undefined,
-      format: facts.format,
-      virtualSizeBytes: facts.virtualSizeBytes,
-      sizeBytes: facts.fileSizeBytes,
-      tools: { 'limiquantix-node': this.#deps.agentVersion, node: process.version },
-      createdAt: new Date().toISOString(),
-    }
-  }
 }
 
-function targetOf(params: DownloadParams, jobId: string, guard: PoolGuard | undefined): ImageTarget {
-  const { directory, fileName } = params
+function proofOf({ proof, checksum }: DownloadParams): ProofRequest {
+  return proof ?? { level: 'none', ...(checksum === undefined ? {} : { checksum }) }
+}
+
+// Every way in ends in the same stages.
+function take(run: DownloadRun, freeBytes: number): Promise<StagedImage> {
+  const { source, uploadBytes } = run.params
+  if (source !== undefined) return copyIn(source, run, freeBytes)
+  return uploadBytes === undefined ? receive(run, freeBytes) : takeUploaded(run)
+}
+
+/** Where a job with the id `jobId` puts its image; `guard` is the pool's identity now. */
+export function targetOf(params: DownloadParams, jobId: string, guard: PoolGuard | undefined): ImageTarget {
+  const { directory, fileName, volume, base } = params
+  if (volume !== undefined) return { jobId, base, directory: base, fileName: `${jobId}.image` }
   return { jobId, base: guard?.root ?? params.base, ...(guard === undefined ? {} : { guard }), directory, fileName }
-}
-
-function pick(of: ImageFacts | ImageManifest): Pick<DownloadResult, 'format' | 'virtualSizeBytes' | 'sizeBytes'> {
-  const sizeBytes = 'fileSizeBytes' in of ? of.fileSizeBytes : of.sizeBytes
-  return { format: of.format, virtualSizeBytes: of.virtualSizeBytes, sizeBytes }
-}
-
-function conflict(target: ImageTarget, why: string): AgentError {
-  return new AgentError(
-    'IMAGE_CONFLICT',
-    `${imagePath(target)} is another file than the image asked for: ${why}; move it away or use another file name`,
-  )
 }

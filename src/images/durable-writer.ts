@@ -1,31 +1,37 @@
-import { constants } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { quote } from '../core/ids.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import type { ByteSink } from '../platform/direct-socket.ts'
 import { poolError } from '../storage/worker/errno.ts'
-import { HashThread } from './hash-thread.ts'
+import { alignedMemory } from './aligned-memory.ts'
+import { BLOCK_BYTES, openForReading, openForWriting, type DirectFile } from './direct-file.ts'
+import { HashFeed } from './hash-feed.ts'
 import type { DigestAlgorithm, Digests } from './verify.ts'
 
 export interface DurableWriterOptions {
   readonly algorithms: readonly DigestAlgorithm[]
   /** Judges the first bytes (up to 1 MiB) before more is taken; what it throws ends the transfer. */
   readonly onHead: (head: Buffer) => void
+  /** Goes on behind the first bytes of a file that is there, a multiple of CHUNK_BYTES; default 0: a new file. */
+  readonly from?: number
+  /** Told of the bytes, from the first one on, that can be read from the file now; `direct`: they bypassed the page cache. */
+  readonly onWritten?: (bytes: number, direct: boolean) => void
+  /** Told of the bytes, from the first one on, that survive a power cut now. */
+  readonly onDurable?: (bytes: number) => void
 }
 
-const CHUNK_BYTES = 1024 * 1024
+/** The unit of writing; what is durable before the end is a multiple of it. */
+export const CHUNK_BYTES = 1024 * 1024
 const CHUNKS = 8
-const WASM_PAGE_BYTES = 64 * 1024
-/** Alignment that satisfies O_DIRECT on every usual device. */
-const BLOCK_BYTES = 4096
-const SYNC_EVERY_BYTES = 64 * 1024 * 1024
-const MAX_DIRTY_BYTES = 256 * 1024 * 1024
+const SYNC_EVERY_BYTES = 4 * 1024 * 1024
+/** Bytes that a power cut, or a kill before they are journalled, may cost. */
+const MAX_UNSYNCED_BYTES = 12 * 1024 * 1024
 
 /**
- * A new file that is hashed and written while it is received, through a ring of 8 chunks of 1 MiB of shared, page-aligned memory: the socket fills one chunk while others are on their way to the
- * disk and to the hash thread. Writes bypass the page cache where the file system can do that, so that a download neither evicts the guests' cache nor piles up dirty pages;
- * elsewhere a sync every 64 MiB bounds them.
+ * A file that is hashed and written while it is received, through a ring of 8 chunks of 1 MiB of shared, page-aligned memory: the socket fills one chunk while others are on their way to the
+ * disk and to the hash thread. Writes bypass the page cache where the file system can do that, so that a download does not evict the guests' cache; a sync every 4 MiB, beside the writing, bounds
+ * what is dirty, and what a kill costs.
  */
 export class DurableWriter implements ByteSink {
   onSpace: (() => void) | undefined
@@ -33,28 +39,30 @@ export class DurableWriter implements ByteSink {
   readonly failure: Promise<never>
   readonly #handle: FileHandle
   readonly #direct: boolean
-  readonly #onHead: (head: Buffer) => void
+  readonly #options: DurableWriterOptions
   readonly #memory: Uint8Array
-  readonly #hash: HashThread
+  readonly #hash: HashFeed
   readonly #fail: (error: unknown) => void
   readonly #free: number[] = []
   /** What still needs each chunk: the disk and the hash thread. */
   readonly #users = new Array<number>(CHUNKS).fill(0)
   #current: number | undefined
   #filled = 0
-  #submitted = 0
-  #written = 0
-  #synced = 0
+  #submitted: number
+  /** Where the chunks begin that are being written. */
+  readonly #inFlight = new Set<number>()
+  #synced: number
   #syncing: Promise<void> | undefined
   #held: number[] = []
   #spill: Uint8Array[] = []
   #starved = false
   #idle = Promise.withResolvers<void>()
 
-  private constructor(handle: FileHandle, direct: boolean, name: string, options: DurableWriterOptions) {
-    this.#handle = handle
-    this.#direct = direct
-    this.#onHead = options.onHead
+  private constructor(file: DirectFile, kept: FileHandle | undefined, name: string, options: DurableWriterOptions) {
+    this.#handle = file.handle
+    this.#direct = file.direct
+    this.#options = options
+    this.#submitted = this.#synced = options.from ?? 0
     const buffer = alignedMemory(CHUNKS * CHUNK_BYTES)
     this.#memory = new Uint8Array(buffer)
     for (let chunk = 1; chunk < CHUNKS; chunk++) this.#free.push(chunk)
@@ -63,18 +71,31 @@ export class DurableWriter implements ByteSink {
     promise.catch(() => undefined)
     this.failure = promise
     this.#fail = (error) => reject(poolError(error, name))
-    this.#hash = new HashThread(options.algorithms, buffer, (chunk) => this.#release(chunk), this.#fail)
+    this.#hash = new HashFeed(
+      options.algorithms,
+      buffer,
+      { done: (chunk) => this.#release(chunk), error: this.#fail },
+      kept === undefined ? undefined : { file: kept, bytes: this.#submitted },
+    )
+    if (this.#submitted > 0) options.onWritten?.(this.#submitted, file.direct)
   }
 
-  /** Creates `file`, which must be new. Errors: POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR. */
-  static async create(file: string, options: DurableWriterOptions): Promise<DurableWriter> {
-    const { handle, direct } = await openNew(file)
-    return new DurableWriter(handle, direct, quote(path.basename(file)), options)
+  /** Creates `file`, which must be new, or goes on with one that is there. Errors: POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR, FILE_NOT_FOUND. */
+  static async open(file: string, options: DurableWriterOptions): Promise<DurableWriter> {
+    const from = options.from ?? 0
+    const opened = await openForWriting(file, from)
+    try {
+      const kept = from === 0 ? undefined : await openForReading(file, opened.direct)
+      return new DurableWriter(opened, kept, quote(path.basename(file)), options)
+    } catch (error) {
+      await opened.handle.close()
+      throw poolError(error, quote(path.basename(file)))
+    }
   }
 
   /** Bytes that survive a power cut of this host. */
   get bytesDurable(): number {
-    return this.#direct ? this.#written : this.#synced
+    return this.#synced
   }
 
   /** Bytes taken in so far, wherever they are. */
@@ -133,11 +154,11 @@ export class DurableWriter implements ByteSink {
     while (this.#spill.length > 0) await this.#nextIdle()
     if (this.#filled > 0) this.#submit()
     while (this.#users.some((users) => users > 0)) await this.#nextIdle()
-    await this.#syncing
+    while (this.#syncing !== undefined) await this.#syncing
     // The last block was padded for O_DIRECT.
     await this.#handle.truncate(this.#submitted)
     await this.#handle.sync()
-    this.#synced = this.#written = this.#submitted
+    this.#synced = this.#submitted
     return { bytes: this.#submitted, digests: await this.#hash.digest() }
   }
 
@@ -154,14 +175,15 @@ export class DurableWriter implements ByteSink {
     const position = this.#submitted
     if (position === 0) {
       try {
-        this.#onHead(Buffer.from(this.#memory.slice(start, start + length)))
+        this.#options.onHead(Buffer.from(this.#memory.slice(start, start + length)))
       } catch (error) {
         this.#fail(error)
       }
     }
     this.#submitted += length
-    this.#users[chunk] = 2
-    this.#hash.push(chunk, start, length)
+    this.#users[chunk] = 1
+    if (this.#hash.push({ tag: chunk, offset: start, length }, position + length)) this.#users[chunk] = 2
+    this.#inFlight.add(position)
     this.#writeChunk(chunk, start, length, position).catch(this.#fail)
     this.#filled = 0
     this.#current = this.#free.pop()
@@ -175,18 +197,29 @@ export class DurableWriter implements ByteSink {
       if (bytesWritten === 0) throw Object.assign(new Error('write returned 0'), { code: 'EIO', errno: -5 })
       done += bytesWritten
     }
-    this.#written += length
-    if (!this.#direct && this.#written - this.#synced >= SYNC_EVERY_BYTES) this.#sync()
+    this.#inFlight.delete(position)
+    const contiguous = this.#contiguous
+    this.#hash.written(contiguous)
+    this.#options.onWritten?.(contiguous, this.#direct)
+    this.#sync()
     this.#release(chunk)
   }
 
+  // Chunks are written side by side: only what has no gap before it counts.
+  get #contiguous(): number {
+    return this.#inFlight.size === 0 ? this.#submitted : Math.min(...this.#inFlight)
+  }
+
   #sync(): void {
-    if (this.#syncing !== undefined) return
-    const upTo = this.#written
+    const upTo = Math.floor(this.#contiguous / CHUNK_BYTES) * CHUNK_BYTES
+    if (this.#syncing !== undefined || upTo - this.#synced < SYNC_EVERY_BYTES) return
     this.#syncing = this.#handle.datasync().then(() => {
       this.#synced = upTo
       this.#syncing = undefined
+      this.#options.onDurable?.(upTo)
       for (const chunk of this.#held.splice(0)) this.#giveBack(chunk)
+      this.#idle.resolve()
+      this.#sync()
     })
     this.#syncing.catch(this.#fail)
   }
@@ -195,11 +228,8 @@ export class DurableWriter implements ByteSink {
     const users = (this.#users[chunk] ?? 1) - 1
     this.#users[chunk] = users
     if (users > 0) return
-    if (!this.#direct && this.#written - this.#synced > MAX_DIRTY_BYTES && this.#syncing !== undefined) {
-      this.#held.push(chunk)
-    } else {
-      this.#giveBack(chunk)
-    }
+    if (this.#syncing !== undefined && this.#submitted - this.#synced > MAX_UNSYNCED_BYTES) this.#held.push(chunk)
+    else this.#giveBack(chunk)
     this.#idle.resolve()
   }
 
@@ -218,49 +248,4 @@ export class DurableWriter implements ByteSink {
       this.onSpace?.()
     }
   }
-}
-
-async function openNew(file: string): Promise<{ handle: FileHandle; direct: boolean }> {
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
-  try {
-    // The mode is set whatever the umask: QEMU runs as another user and only reads.
-    const create = async () => {
-      const handle = await open(file, flags, 0o644)
-      await handle.chmod(0o644)
-      return handle
-    }
-    const plain = await create()
-    const direct = await openDirect(file)
-    if (direct === undefined) return { handle: plain, direct: false }
-    await plain.close()
-    return { handle: direct, direct: true }
-  } catch (error) {
-    throw poolError(error, quote(path.basename(file)))
-  }
-}
-
-// Some file systems refuse O_DIRECT at open, others only at the first write.
-async function openDirect(file: string): Promise<FileHandle | undefined> {
-  let handle: FileHandle | undefined
-  try {
-    handle = await open(file, constants.O_WRONLY | constants.O_DIRECT)
-    const block = new Uint8Array(alignedMemory(WASM_PAGE_BYTES), 0, BLOCK_BYTES)
-    await handle.write(block, 0, BLOCK_BYTES, 0)
-    return handle
-  } catch (error) {
-    await handle?.close()
-    if ((error as NodeJS.ErrnoException).code === 'EINVAL') return undefined
-    throw error
-  }
-}
-
-interface WasmMemory {
-  readonly Memory: new (options: { initial: number; maximum: number; shared: true }) => { buffer: SharedArrayBuffer }
-}
-
-// The memory of a WebAssembly instance is the one page-aligned, shareable buffer that plain Node offers.
-function alignedMemory(bytes: number): SharedArrayBuffer {
-  const { Memory } = (globalThis as unknown as { WebAssembly: WasmMemory }).WebAssembly
-  const pages = bytes / WASM_PAGE_BYTES
-  return new Memory({ initial: pages, maximum: pages, shared: true }).buffer
 }

@@ -1,80 +1,30 @@
-/** What the first bytes of a file say it is. `raw-disk` has a partition table or a file system; `unknown` has nothing that is known. */
-export type FileSignature =
-  | 'qcow2'
-  | 'raw-disk'
-  | 'iso'
-  | 'vmdk'
-  | 'vhdx'
-  | 'vhd'
-  | 'vdi'
-  | 'qed'
-  | 'luks'
-  | 'gzip'
-  | 'xz'
-  | 'zstd'
-  | 'bzip2'
-  | 'zip'
-  | 'tar'
-  | 'html'
-  | 'xml'
-  | 'text'
-  | 'empty'
-  | 'unknown'
+import type { ImageFormatName, Mark } from './formats/format.ts'
+import { IMAGE_FORMATS } from './formats/formats.ts'
+
+/** Content that is known and is no image of a known format. */
+type OtherContent =
+  'qed' | 'luks' | 'gzip' | 'xz' | 'zstd' | 'bzip2' | 'zip' | 'tar' | 'html' | 'xml' | 'text' | 'empty' | 'unknown'
+
+/** What the first bytes of a file say it is. `raw` has a partition table or a file system; `unknown` has nothing that is known. */
+export type FileSignature = ImageFormatName | OtherContent
 
 /** How many bytes from the start of a file `fileSignature` wants to see: enough for the file system that writes latest, btrfs. */
 export const SIGNATURE_BYTES = 64 * 1024 + 4096
+/** How many from its end: a VHD footer. */
+export const TAIL_BYTES = 512
 
-interface Magic {
-  readonly signature: FileSignature
-  readonly offset: number
-  readonly bytes: string
+const OTHER_MARKS: Readonly<Partial<Record<OtherContent, Mark>>> = {
+  qed: { offset: 0, bytes: 'QED\0' },
+  luks: { offset: 0, bytes: 'LUKS\xba\xbe' },
+  gzip: { offset: 0, bytes: '\x1f\x8b' },
+  xz: { offset: 0, bytes: '\xfd7zXZ\0' },
+  zstd: { offset: 0, bytes: '\x28\xb5\x2f\xfd' },
+  bzip2: { offset: 0, bytes: 'BZh' },
+  zip: { offset: 0, bytes: 'PK\x03\x04' },
+  tar: { offset: 257, bytes: 'ustar' },
 }
 
-// Order matters: a hybrid ISO also has a boot sector, so its own mark is looked for first. Strings are latin1.
-const MAGICS: readonly Magic[] = [
-  { signature: 'qcow2', offset: 0, bytes: 'QFI\xfb' },
-  { signature: 'vmdk', offset: 0, bytes: 'KDMV' },
-  { signature: 'vmdk', offset: 0, bytes: 'COWD' },
-  { signature: 'vmdk', offset: 0, bytes: '# Disk DescriptorFile' },
-  { signature: 'vhdx', offset: 0, bytes: 'vhdxfile' },
-  { signature: 'vhd', offset: 0, bytes: 'conectix' },
-  { signature: 'vdi', offset: 64, bytes: '\x7f\x10\xda\xbe' },
-  { signature: 'qed', offset: 0, bytes: 'QED\0' },
-  { signature: 'luks', offset: 0, bytes: 'LUKS\xba\xbe' },
-  { signature: 'gzip', offset: 0, bytes: '\x1f\x8b' },
-  { signature: 'xz', offset: 0, bytes: '\xfd7zXZ\0' },
-  { signature: 'zstd', offset: 0, bytes: '\x28\xb5\x2f\xfd' },
-  { signature: 'bzip2', offset: 0, bytes: 'BZh' },
-  { signature: 'zip', offset: 0, bytes: 'PK\x03\x04' },
-  { signature: 'tar', offset: 257, bytes: 'ustar' },
-  { signature: 'iso', offset: 32_769, bytes: 'CD001' },
-  { signature: 'raw-disk', offset: 510, bytes: '\x55\xaa' },
-  { signature: 'raw-disk', offset: 512, bytes: 'EFI PART' },
-  { signature: 'raw-disk', offset: 4096, bytes: 'EFI PART' },
-  { signature: 'raw-disk', offset: 0, bytes: 'XFSB' },
-  { signature: 'raw-disk', offset: 0, bytes: 'hsqs' },
-  { signature: 'raw-disk', offset: 0x438, bytes: '\x53\xef' },
-  { signature: 'raw-disk', offset: 512, bytes: 'LABELONE' },
-  { signature: 'raw-disk', offset: 0x10040, bytes: '_BHRfS_M' },
-]
-
-/** What `head`, the first bytes of a file (SIGNATURE_BYTES or the whole file), says the file is. */
-export function fileSignature(head: Uint8Array): FileSignature {
-  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
-  for (const magic of MAGICS) {
-    const end = magic.offset + magic.bytes.length
-    if (end <= bytes.length && bytes.toString('latin1', magic.offset, end) === magic.bytes) return magic.signature
-  }
-  if (bytes.every((byte) => byte === 0)) return 'empty'
-  return textSignature(bytes)
-}
-
-const DESCRIPTIONS: Readonly<Partial<Record<FileSignature, string>>> = {
-  iso: 'an ISO image (a CD-ROM, not a disk)',
-  vmdk: 'a VMDK image; convert it to qcow2 first',
-  vhdx: 'a VHDX image; convert it to qcow2 first',
-  vhd: 'a VHD image; convert it to qcow2 first',
-  vdi: 'a VDI image; convert it to qcow2 first',
+const DESCRIPTIONS: Readonly<Record<OtherContent, string>> = {
   qed: 'a QED image; convert it to qcow2 first',
   luks: 'a LUKS-encrypted volume',
   gzip: 'compressed with gzip; use the URL of the unpacked image',
@@ -87,16 +37,57 @@ const DESCRIPTIONS: Readonly<Partial<Record<FileSignature, string>>> = {
   xml: 'an XML document, usually the error of an object store',
   text: 'a text file',
   empty: 'empty or begins with zeros only',
-  unknown: 'neither qcow2 nor a raw disk with a partition table or file system',
+  unknown: 'no disk image of a known format, and no raw disk with a partition table or file system',
+}
+
+/** Everything that the marks in a file say. More than one image, or an image and something else, is for the reader to judge. */
+export interface FileMarks {
+  readonly images: readonly ImageFormatName[]
+  /** Set when other content has a mark; without any mark at all, what the text says. */
+  readonly other: OtherContent | undefined
+}
+
+/** The marks in `head`, the first bytes of a file (SIGNATURE_BYTES or the whole file), and in `tail`, its last ones (TAIL_BYTES, when they are known). */
+export function fileMarks(head: Uint8Array, tail: Uint8Array = new Uint8Array()): FileMarks {
+  const [start, end] = [asBuffer(head), asBuffer(tail)]
+  const images = IMAGE_FORMATS.filter(
+    ({ marks, tailMarks }) =>
+      marks.some((mark) => hasMark(start, mark.offset, mark.bytes)) ||
+      tailMarks.some((mark) => hasMark(end, end.length - mark.offset, mark.bytes)),
+  ).map(({ name }) => name)
+  const marked = Object.entries(OTHER_MARKS).find(([, mark]) => hasMark(start, mark.offset, mark.bytes))
+  if (marked !== undefined) return { images, other: marked[0] as OtherContent }
+  return { images, other: images.length === 0 ? unmarked(start) : undefined }
+}
+
+/** What `head` says the file is, in one word: of several marks that of the most telling kind. */
+export function fileSignature(head: Uint8Array): FileSignature {
+  const { images, other } = fileMarks(head)
+  const strong = IMAGE_FORMATS.find(({ name, weak }) => !weak && images.includes(name))
+  return strong?.name ?? other ?? images[0] ?? 'unknown'
 }
 
 /** A signature for people: `a web page`. */
 export function describeSignature(signature: FileSignature): string {
-  return DESCRIPTIONS[signature] ?? `a ${signature} image`
+  const format = IMAGE_FORMATS.find(({ name }) => name === signature)
+  return format?.title ?? DESCRIPTIONS[signature as OtherContent]
+}
+
+function hasMark(bytes: Buffer, offset: number, mark: string): boolean {
+  const end = offset + mark.length
+  return offset >= 0 && end <= bytes.length && bytes.toString('latin1', offset, end) === mark
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function unmarked(bytes: Buffer): OtherContent {
+  return bytes.every((byte) => byte === 0) ? 'empty' : textSignature(bytes)
 }
 
 // Only the beginning is judged: an error page is text from its first byte.
-function textSignature(bytes: Buffer): FileSignature {
+function textSignature(bytes: Buffer): OtherContent {
   const start = bytes.subarray(0, 512)
   const text = start
     .toString('utf8')

@@ -1,13 +1,15 @@
-import { statfs } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import path from 'node:path'
-import { formatBytes, GIB } from '../core/bytes.ts'
-import { AgentError, toAgentError } from '../core/errors.ts'
+import { AgentError, isAgentError, toAgentError } from '../core/errors.ts'
+import { abortable } from '../core/keyed-lock.ts'
 import type { OpenDownload } from '../platform/http-fetch.ts'
+import { acceptHead } from './accept-head.ts'
 import { DurableWriter } from './durable-writer.ts'
-import { describeSignature, fileSignature } from './file-signature.ts'
-import { judgeImageHeader } from './image-header.ts'
+import type { ImageSource } from './image-source.ts'
+import { keepSpace } from './keep-space.ts'
+import { PacedSink, type TokenBucket } from './paced-sink.ts'
 import { StallClock } from './stall-clock.ts'
-import type { DigestAlgorithm, Digests } from './verify.ts'
+import { checkDigest, type Checksum, type DigestAlgorithm, type Digests } from './verify.ts'
 
 /** What the worker tells while bytes flow, at least twice a second as long as it is alive. */
 export interface TransferEvent {
@@ -16,81 +18,181 @@ export interface TransferEvent {
 }
 
 export interface TransferRequest {
-  /** The new file. */
+  /** The file: new, or with the bytes before `first.from`. */
   readonly file: string
+  /** Digests of the whole that are known from elsewhere. */
+  readonly expected: readonly Checksum[]
   readonly algorithms: readonly DigestAlgorithm[]
   readonly stallTimeoutMs: number
   readonly signal: AbortSignal
+  /** Paces what arrives. */
+  readonly bucket: TokenBucket
   readonly onEvent: (event: TransferEvent) => void
+  /** Told of the first bytes, once they were found to be those of an image or a wrapper. */
+  readonly onHead: (head: Buffer) => void
+  /** Told of what can be read from the file: bytes from the first one on; `direct`: past the page cache. */
+  readonly onWritten: (bytes: number, direct: boolean) => void
+  /** Told of what survives a crash: bytes from the first one on. */
+  readonly onDurable: (bytes: number) => void
+  /** Awaited before what was durable is given up. */
+  readonly onBeginAgain: () => Promise<void>
 }
 
 const TICK_MS = 250
-/** What a body of unknown length leaves free, at most this and this share of the file system. */
-const KEPT_FREE_BYTES = GIB
-const KEPT_FREE_SHARE = 0.05
 
 /**
- * Takes the body of `download` into the new file: received, hashed and written at the same time, durable when it resolves. The caller removes it on failure. Errors: those
- * of OpenDownload.receive, IMAGE_NOT_AN_IMAGE and IMAGE_REFUSED (from the first MiB), DOWNLOAD_STALLED, POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR.
+ * Takes the content of `source` into the file, beginning with the connection `first`: received, hashed and written at the same time, over as many connections as it takes; durable when it resolves. The caller
+ * removes the file on failure. Errors: those of ImageSource, IMAGE_NOT_AN_IMAGE and IMAGE_REFUSED (from the first MiB), CHECKSUM_MISMATCH, DOWNLOAD_STALLED, POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR.
  */
 export async function transferImage(
-  download: OpenDownload,
+  source: ImageSource,
+  first: OpenDownload,
   request: TransferRequest,
 ): Promise<{ bytes: number; digests: Digests }> {
-  const writer = await DurableWriter.create(request.file, {
-    algorithms: request.algorithms,
-    onHead: (head) => judgeHead(head, download),
-  })
-  const stop = new AbortController()
-  const signal = AbortSignal.any([request.signal, stop.signal])
-  const clock = new StallClock(request.stallTimeoutMs)
-  const failed = Promise.withResolvers<never>()
-  let receiving = true
-  const tick = () => {
-    const counters = { bytesReceived: writer.bytesAccepted, bytesDurable: writer.bytesDurable }
-    request.onEvent(counters)
+  return new Transfer(source, request).run(first)
+}
+
+class Transfer {
+  readonly #source: ImageSource
+  readonly #request: TransferRequest
+  readonly #clock: StallClock
+  readonly #failed = Promise.withResolvers<never>()
+  readonly #stop = new AbortController()
+  readonly #signal: AbortSignal
+  #writer: DurableWriter | undefined
+  #waitingFor: 'server' | 'disk' | 'nothing' = 'nothing'
+  /** Ends the present connection alone. */
+  #connection = new AbortController()
+
+  constructor(source: ImageSource, request: TransferRequest) {
+    this.#source = source
+    this.#request = request
+    this.#clock = new StallClock(request.stallTimeoutMs)
+    this.#signal = AbortSignal.any([request.signal, this.#stop.signal])
+    this.#failed.promise.catch(() => undefined)
+  }
+
+  async run(first: OpenDownload): Promise<{ bytes: number; digests: Digests }> {
+    const timer = setInterval(() => this.#tick(), TICK_MS)
+    const work = this.#work(first)
     try {
-      clock.check(counters, receiving && !writer.full)
-    } catch (error) {
-      failed.reject(toAgentError(error))
+      return await abortable(Promise.race([work, this.#failed.promise]), this.#request.signal)
+    } finally {
+      clearInterval(timer)
+      this.#stop.abort(new AgentError('CANCELLED', 'the transfer has ended'))
+      await Promise.allSettled([work])
+      await this.#dropWriter()
     }
-    if (download.contentLength === undefined) keepSpace(request.file).catch(failed.reject)
-  }
-  const timer = setInterval(tick, TICK_MS)
-  try {
-    return await Promise.race([work(), failed.promise, writer.failure])
-  } finally {
-    clearInterval(timer)
-    stop.abort(new AgentError('CANCELLED', 'the transfer has ended'))
-    await writer.close()
   }
 
-  async function work(): Promise<{ bytes: number; digests: Digests }> {
-    await download.receive(writer, signal)
-    receiving = false
-    const result = await writer.finish(signal)
-    tick()
-    return result
+  async #work(first: OpenDownload): Promise<{ bytes: number; digests: Digests }> {
+    let download = first
+    for (;;) {
+      await this.#prepareWriter(download)
+      const error = await this.#receive(download)
+      if (error === undefined) {
+        const whole = await this.#finish()
+        if (whole !== undefined) return whole
+      }
+      const writer = this.#writer
+      this.#source.reached(writer?.bytesAccepted ?? 0)
+      if (error !== undefined) await this.#source.recover(error, this.#signal)
+      download = await this.#source.open(writer?.bytesAccepted ?? 0, this.#signal)
+    }
   }
-}
 
-// No space is reserved for such a body: it must not take the last bytes, which guests on the pool need to go on.
-async function keepSpace(file: string): Promise<void> {
-  const { bavail, blocks, bsize } = await statfs(path.dirname(file))
-  const free = bavail * bsize
-  if (free >= Math.min(KEPT_FREE_BYTES, blocks * bsize * KEPT_FREE_SHARE)) return
-  throw new AgentError(
-    'POOL_FULL',
-    `only ${formatBytes(free)} are left, and the server does not say how much is still to come; free or add space`,
-  )
-}
-
-function judgeHead(head: Buffer, { contentLength, finalUrl }: OpenDownload): void {
-  if (contentLength !== undefined) {
-    judgeImageHeader(head, contentLength, finalUrl)
-    return
+  async #prepareWriter({ from }: OpenDownload): Promise<void> {
+    const { file, algorithms, onWritten, onDurable, onBeginAgain } = this.#request
+    if (this.#writer !== undefined) {
+      if (from > 0 && this.#writer.bytesAccepted === from) return
+      await this.#dropWriter()
+    }
+    if (from === 0) {
+      await onBeginAgain()
+      await rm(file, { force: true })
+    }
+    const onHead = (head: Buffer) => {
+      const content = this.#source.content
+      acceptHead(head, content?.totalLength, content?.finalUrl ?? '')
+      this.#request.onHead(head)
+    }
+    this.#writer = await DurableWriter.open(file, { algorithms, onHead, from, onWritten, onDurable })
+    this.#writer.failure.catch(this.#failed.reject)
   }
-  const signature = fileSignature(head)
-  if (signature === 'qcow2' || signature === 'raw-disk') return
-  throw new AgentError('IMAGE_NOT_AN_IMAGE', `${finalUrl} is no disk image: it is ${describeSignature(signature)}`)
+
+  async #dropWriter(): Promise<void> {
+    const writer = this.#writer
+    this.#writer = undefined
+    await writer?.close()
+  }
+
+  // The whole content, or the fault that ended the connection before it.
+  async #receive(download: OpenDownload): Promise<AgentError | undefined> {
+    const writer = this.#writer
+    if (writer === undefined) throw new AgentError('INTERNAL', 'a connection without a file to write to')
+    this.#connection = new AbortController()
+    this.#waitingFor = 'server'
+    let fault: AgentError | undefined
+    try {
+      await download.receive(
+        new PacedSink(writer, this.#request.bucket),
+        AbortSignal.any([this.#signal, this.#connection.signal]),
+      )
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      fault = toAgentError(error)
+    } finally {
+      this.#waitingFor = 'nothing'
+    }
+    const total = this.#source.content?.totalLength
+    if (total === undefined) return fault
+    if (writer.bytesAccepted === total) return undefined
+    if (writer.bytesAccepted > total) {
+      throw new AgentError('DOWNLOAD_CHANGED', `${download.finalUrl} sent more than the ${total} bytes it announced`)
+    }
+    const text = `${download.finalUrl} ended after ${writer.bytesAccepted} of ${total} bytes`
+    // A part that is shorter than asked for is a beginning.
+    return fault ?? new AgentError('DOWNLOAD_TRUNCATED', text)
+  }
+
+  // Undefined when the whole is not what it should be, but may be at another attempt.
+  async #finish(): Promise<{ bytes: number; digests: Digests } | undefined> {
+    const { expected } = this.#request
+    this.#waitingFor = 'disk'
+    const whole = await this.#writer?.finish(this.#signal)
+    this.#tick()
+    this.#waitingFor = 'nothing'
+    if (whole === undefined) return undefined
+    try {
+      for (const each of expected) checkDigest(whole.digests, each, this.#source.content?.finalUrl ?? '')
+      return whole
+    } catch (error) {
+      if (!isAgentError(error)) throw error
+      this.#source.distrust(error)
+      await this.#dropWriter()
+      return undefined
+    }
+  }
+
+  #tick(): void {
+    const writer = this.#writer
+    const counters = { bytesReceived: writer?.bytesAccepted ?? 0, bytesDurable: writer?.bytesDurable ?? 0 }
+    this.#request.onEvent(counters)
+    if (writer === undefined || this.#waitingFor === 'nothing') this.#clock.rest()
+    else this.#check(counters, this.#waitingFor === 'server' && !writer.full)
+    if (this.#source.content?.totalLength === undefined)
+      keepSpace(path.dirname(this.#request.file), 'the server does not say how much is still to come').catch(
+        this.#failed.reject,
+      )
+  }
+
+  #check(counters: { bytesReceived: number; bytesDurable: number }, receiving: boolean): void {
+    try {
+      this.#clock.check(counters, receiving)
+    } catch (error) {
+      // Another connection may do better, another disk is not at hand.
+      if (receiving) this.#connection.abort(error)
+      else this.#failed.reject(toAgentError(error))
+    }
+  }
 }

@@ -5,7 +5,9 @@ import { quote } from '../core/ids.ts'
 import { isInside, TEMP_SUFFIX } from '../platform/files.ts'
 import type { PoolGuard } from '../storage/pool-guard.ts'
 import { errnoOf, poolError } from '../storage/worker/errno.ts'
+import { fileSystemSpace, type FileSystemSpace } from '../storage/worker/file-system-space.ts'
 import { at, makeDirectories, openDirectory, openPool, openRoot } from '../storage/worker/pool-root.ts'
+import { imageLeases } from './lease/lease-file.ts'
 import {
   describesFile,
   manifestPath,
@@ -22,6 +24,8 @@ export interface ImageTarget {
   readonly base: string
   /** Identity of the pool; absent for a base directory without a pool, which is made when it is missing. */
   readonly guard?: PoolGuard
+  /** Token of the lease under which the image is made; only its holder may publish. */
+  readonly lease?: number
   readonly directory: string
   readonly fileName: string
 }
@@ -44,21 +48,39 @@ export function imagePath(target: ImageTarget): string {
   return path.join(target.directory, target.fileName)
 }
 
-/** A new name for the bytes that are not an image yet; only names of this job are ever swept. */
-export function tempName(target: ImageTarget, attempt: string): string {
-  return `${tempPrefix(target.jobId)}${attempt}${TEMP_SUFFIX}`
+/** The name of a file of the job that is not an image yet; only names of this job are ever swept. */
+export function tempName(target: ImageTarget, purpose: string): string {
+  return `${tempPrefix(target.jobId)}${purpose}${TEMP_SUFFIX}`
+}
+
+/** The file of the received bytes, and the journal that tells how many of them count: what a later run of the job goes on with. */
+export function receivedNames(target: ImageTarget): { readonly file: string; readonly journal: string } {
+  return { file: tempName(target, 'source'), journal: tempName(target, 'journal') }
+}
+
+/** The file that the image of a wrapped one is put into. */
+export function unwrappedName(target: ImageTarget): string {
+  return tempName(target, 'unwrapped')
 }
 
 /**
- * Makes the directory inside the pool or base, removes what an interrupted run of this job left, and looks at the image's place. Errors: those of openTarget, IMAGE_CONFLICT.
+ * Makes the directory inside the pool or base, removes what an interrupted run of this job left but for the received bytes, and looks at the image's place. Errors: those of openTarget, IMAGE_CONFLICT.
  */
 export async function prepareTarget(target: ImageTarget): Promise<PreparedTarget> {
   return guarded(target, async () => {
     await using directory = await openTarget(target, 'make')
-    await sweep(directory, target)
-    const { bavail, bsize } = await statfs(at(directory, '.'))
     const existing = await lookAt(directory, target)
+    await sweep(directory, target, existing === undefined ? Object.values(receivedNames(target)) : [])
+    const { bavail, bsize } = await statfs(at(directory, '.'))
     return { freeBytes: bavail * bsize, ...(existing === undefined ? {} : { existing }) }
+  })
+}
+
+/** The space of the file system that the target's directory is on. Errors: those of openTarget. */
+export async function targetSpace(target: ImageTarget): Promise<FileSystemSpace> {
+  return guarded(target, async () => {
+    await using directory = await openTarget(target, 'refuse')
+    return await fileSystemSpace(at(directory, '.'))
   })
 }
 
@@ -91,9 +113,11 @@ export async function publishImage(
     await using directory = await openTarget(target, 'refuse')
     if ((await lookAt(directory, target)) !== undefined) throw conflict(target)
     const { mtimeMs } = await lstat(at(directory, temp))
+    if (target.lease !== undefined) await imageLeases.confirm(directory, target.fileName, target.lease)
     // The manifest goes first: a crash in between leaves a manifest without an image, never an image that looks foreign.
     await writeManifest(at(directory, target.fileName), { ...manifest, mtimeMs })
     await giveName(directory, temp, target)
+    await sweep(directory, target)
     await directory.sync()
   })
 }
@@ -133,11 +157,13 @@ async function guarded<T>(target: ImageTarget, work: () => Promise<T>): Promise<
   }
 }
 
-async function sweep(directory: FileHandle, target: ImageTarget): Promise<void> {
+async function sweep(directory: FileHandle, target: ImageTarget, keep: readonly string[] = []): Promise<void> {
   const manifestTemp = `${path.basename(manifestPath(target.fileName))}.`
+  // In a pool another host may be writing it just now.
+  const alone = target.guard === undefined || target.lease !== undefined
   for (const name of await readdir(at(directory, '.'))) {
-    const ours = name.startsWith(tempPrefix(target.jobId)) || name.startsWith(manifestTemp)
-    if (ours && name.endsWith(TEMP_SUFFIX)) await rm(at(directory, name), { force: true })
+    const ours = name.startsWith(tempPrefix(target.jobId)) || (alone && name.startsWith(manifestTemp))
+    if (ours && name.endsWith(TEMP_SUFFIX) && !keep.includes(name)) await rm(at(directory, name), { force: true })
   }
 }
 

@@ -1,72 +1,120 @@
 import type { OpContext } from '../core/context.ts'
-import { AgentError, isAgentError } from '../core/errors.ts'
+import { AgentError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
 import type { DiskFormat } from '../core/model.ts'
-import { run } from '../platform/exec.ts'
+import type { ConfinementKind } from '../platform/confinement.ts'
 import type { WorkerProcess } from '../platform/workers.ts'
-import { imageInfo } from '../storage/qemu-img.ts'
-import type { ImageHeader } from './image-header.ts'
+import type { ImageFormatName } from './formats/format.ts'
+import { imageFormat } from './formats/formats.ts'
+import { ImageRefusal } from './formats/refusal.ts'
+import { imageRefused, type ImageHeader } from './image-header.ts'
 
-/** What is known of an image that may be used: plain (no backing file, data file or encryption), with a header that `qemu-img` reads the same way. */
+/** What is known of an image file that passed the gate: plain (it needs no other file and no key), with headers that `qemu-img` reads the same way. */
+export interface JudgedImage {
+  readonly format: ImageFormatName
+  /** Size of the disk a guest sees. */
+  readonly virtualSizeBytes: number
+  readonly fileSizeBytes: number
+  /** Which kind of the format, for people: `v3, zstd`, `streamOptimized`. */
+  readonly variant: string
+  /** How `qemu-img` was confined while it read the image. */
+  readonly confinement: ConfinementKind
+}
+
+/** Likewise, of an image that a VM can use as it is. */
 export interface ImageFacts {
   readonly format: DiskFormat
   /** Size of the disk a guest sees. */
   readonly virtualSizeBytes: number
   readonly fileSizeBytes: number
+  /** How `qemu-img` was confined, when it was asked for these facts. */
+  readonly confinement?: ConfinementKind
 }
 
 const HEADER_TIMEOUT_MS = 15_000
-const CHECK_TIMEOUT_MS = 10 * 60_000
+// Longer than those of the tools themselves.
+const AGREE_TIMEOUT_MS = 60_000
+const CHECK_TIMEOUT_MS = 11 * 60_000
 
 /** Judges image files: our own header parsers in a worker process, and `qemu-img` with the format stated, must agree. */
 export class ImageInspector {
   readonly #worker: WorkerProcess
+  readonly #agreed = new AgreedImages()
 
-  /** `worker` is of a kind that serves `inspectHandlers`; it is killed when a pool hangs, so it should have no precious work. */
+  /** `worker` is of a kind that serves `inspectHandlers`; it is killed when a pool hangs, so it should have no precious work; verdicts on other pools are then begun anew. */
   constructor(worker: WorkerProcess) {
     this.#worker = worker
   }
 
   /**
-   * The facts of the image at absolute `path`. Errors: FILE_NOT_FOUND, IMAGE_NOT_AN_IMAGE, IMAGE_REFUSED, POOL_IO_ERROR, COMMAND_MISSING, DEADLINE_EXCEEDED.
+   * The verdict on the image at absolute `path`, of any known format; `whole`: every entry of its tables is inside the file too, which finds truncated images (reads all metadata, no data). Errors:
+   * FILE_NOT_FOUND, IMAGE_NOT_AN_IMAGE and IMAGE_REFUSED with `details.refusal`, POOL_IO_ERROR, COMMAND_MISSING, DEADLINE_EXCEEDED.
    */
-  async inspect(path: string, ctx: OpContext): Promise<ImageFacts> {
+  async judge(path: string, depth: 'header' | 'whole', ctx: OpContext): Promise<JudgedImage> {
     const header = await this.#worker.call<ImageHeader>(
       'image.header',
       { path },
-      { signal: ctx.signal, timeoutMs: HEADER_TIMEOUT_MS },
+      { signal: ctx.signal, timeoutMs: HEADER_TIMEOUT_MS, repeatable: true },
     )
-    await agreeWithQemu(path, header, ctx)
-    return header
+    const ask = <T>(method: string, timeoutMs: number) =>
+      this.#worker.call<T>(
+        method,
+        { path, header },
+        { signal: ctx.signal, timeoutMs, onTimeout: 'cancel', repeatable: true },
+      )
+    const confinement = this.#agreed.get(header) ?? (await ask<ConfinementKind>('image.agree', AGREE_TIMEOUT_MS))
+    this.#agreed.set(header, confinement)
+    if (depth === 'whole') await ask('image.check', CHECK_TIMEOUT_MS)
+    const { format, virtualSizeBytes, fileSizeBytes, variant } = header
+    return { format, virtualSizeBytes, fileSizeBytes, variant, confinement }
   }
 
-  /** Like `inspect`, and every cluster the tables speak of is inside the file: finds truncated images. Reads all metadata, no data. */
+  /** The facts of an image that a VM can use as it is. Errors: those of `judge`; IMAGE_NOT_AN_IMAGE for formats that would have to be converted. */
+  async inspect(path: string, ctx: OpContext): Promise<ImageFacts> {
+    return asDisk(path, await this.judge(path, 'header', ctx))
+  }
+
+  /** Throws IMAGE_CHANGED when the file at `path` has a manifest of the agent and is another one by size or time; what has none is not known. */
+  async recheck(path: string, ctx: OpContext): Promise<void> {
+    const options = { signal: ctx.signal, timeoutMs: HEADER_TIMEOUT_MS, repeatable: true }
+    const answer = await this.#worker.call<'same' | 'changed' | 'unknown'>('image.recheck', { path }, options)
+    if (answer !== 'changed') return
+    throw new AgentError(
+      'IMAGE_CHANGED',
+      `${quote(path)} was changed since it was downloaded and verified; verify it again (POST /api/v1/images/verify), or download it under another name`,
+    )
+  }
+
+  /** Like `inspect`, and every cluster the tables speak of is inside the file. */
   async inspectWhole(path: string, ctx: OpContext): Promise<ImageFacts> {
-    const facts = await this.inspect(path, ctx)
-    if (facts.format === 'qcow2') await checkClusters(path, ctx.signal)
-    return facts
+    return asDisk(path, await this.judge(path, 'whole', ctx))
   }
 }
 
-/** Throws IMAGE_REFUSED unless `qemu-img info`, told the format, sees what our parser saw. */
-async function agreeWithQemu(path: string, header: ImageHeader, ctx: OpContext): Promise<void> {
-  const info = await imageInfo(path, header.format, ctx).catch((error: unknown) => refuse(path, 'info', error))
-  const plain = info.backingFile === undefined && info.dataFile === undefined && !info.encrypted
-  if (info.format !== header.format || info.virtualSizeBytes !== header.virtualSizeBytes || !plain) {
-    throw new AgentError('IMAGE_REFUSED', `image ${quote(path)}: qemu-img and the agent read its header differently`)
+const MAX_AGREED = 1024
+
+/** Files that `qemu-img` has read like our parser, as they are now: images that many VMs are made of need not be shown to it each time. */
+class AgreedImages {
+  readonly #confinements = new Map<string, ConfinementKind>()
+
+  get({ identity }: ImageHeader): ConfinementKind | undefined {
+    return identity === undefined ? undefined : this.#confinements.get(identity)
+  }
+
+  set({ identity }: ImageHeader, confinement: ConfinementKind): void {
+    if (identity === undefined) return
+    this.#confinements.set(identity, confinement)
+    const [oldest] = this.#confinements.keys()
+    if (this.#confinements.size > MAX_AGREED && oldest !== undefined) this.#confinements.delete(oldest)
   }
 }
 
-async function checkClusters(path: string, signal: AbortSignal): Promise<void> {
-  const args = ['check', '-U', '-q', '-f', 'qcow2', path]
-  // 3 = leaked clusters only: wasted space, nothing is wrong with the content.
-  const check = { file: 'qemu-img', args, package: 'qemu-utils', timeoutMs: CHECK_TIMEOUT_MS, okCodes: [3] }
-  await run(check, signal).catch((error: unknown) => refuse(path, 'check', error))
-}
-
-function refuse(path: string, command: string, error: unknown): never {
-  if (!isAgentError(error, 'COMMAND_FAILED', 'IMAGE_NOT_AN_IMAGE')) throw error
-  throw new AgentError('IMAGE_REFUSED', `image ${quote(path)} is refused by qemu-img ${command}: ${error.message}`, {
-    cause: error,
-  })
+function asDisk(path: string, image: JudgedImage): ImageFacts {
+  const { format } = image
+  if (format === 'qcow2' || format === 'raw') return { ...image, format }
+  const { title } = imageFormat(format)
+  throw imageRefused(
+    path,
+    new ImageRefusal('FORMAT_NOT_TAKEN', `is ${title}, which no VM can use as its disk; import or convert it`),
+  )
 }

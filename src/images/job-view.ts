@@ -1,6 +1,8 @@
 import type { DownloadJob, DownloadPhase } from '../core/model.ts'
+import type { JobDetails } from '../operations/job-details.ts'
 import type { OperationRecord } from '../operations/operation.ts'
-import type { DownloadJournal, DownloadResult } from './download.ts'
+import { withoutQuery } from '../platform/fetch-policy.ts'
+import type { DownloadJournal, DownloadResult } from './download-stage.ts'
 import type { DownloadParams } from './download-plan.ts'
 
 /** An image download as the operation manager keeps it. */
@@ -32,7 +34,37 @@ export function downloadJobView(record: DownloadRecord, bytesPerSecond: number):
   }
 }
 
-const PHASES: readonly string[] = ['pending', 'downloading', 'verifying', 'publishing'] satisfies DownloadPhase[]
+/** What the list of jobs shows of a download, besides what all jobs have. */
+export function downloadDetails(record: OperationRecord): JobDetails {
+  const { params, result } = record as DownloadRecord
+  const { poolId, catalogId, imageId, url, directory, fileName } = params
+  return {
+    resources: [...(poolId === '' ? [] : [`pool:${poolId}`]), ...(catalogId === '' ? [] : [`catalog:${catalogId}`])],
+    details: {
+      url: bareUrl(url),
+      targetPath: `${directory}/${fileName}`,
+      poolId,
+      imageId,
+      catalogId,
+      ...(result === undefined ? {} : { sizeBytes: result.sizeBytes, format: result.format, reused: result.reused }),
+      ...(result?.confinement === undefined ? {} : { confinement: result.confinement }),
+    },
+  }
+}
+
+// The query of a URL may be a token.
+function bareUrl(text: string): string {
+  const url = URL.parse(text)
+  return url === null ? '' : withoutQuery(url)
+}
+
+const PHASES: readonly string[] = [
+  'pending',
+  'downloading',
+  'verifying',
+  'converting',
+  'publishing',
+] satisfies DownloadPhase[]
 
 function phaseOf({ state, progress }: DownloadRecord): DownloadPhase {
   if (state !== 'pending' && state !== 'running') return 'done'

@@ -1,20 +1,33 @@
 import type { OpContext } from '../core/context.ts'
 import { AgentError } from '../core/errors.ts'
 import type { WorkerProcess } from '../platform/workers.ts'
-import type { DownloadParams, DownloadSettings } from './download-plan.ts'
+import type { FileSystemSpace } from '../storage/worker/file-system-space.ts'
+import type { CreatedFile, SealParams } from './convert/convert-handlers.ts'
+import type { CopyParams, SourceLook } from './copy-in.ts'
+import { CONNECT_TIMEOUT_MS, type FetchRules } from './fetch-rules.ts'
 import type { TransferEvent } from './image-fetch.ts'
 import type { ImageTarget, PreparedTarget } from './image-target.ts'
-import { ImageInspector, type ImageFacts } from './inspect.ts'
+import { ImageInspector, type ImageFacts, type JudgedImage } from './inspect.ts'
+import type { InheritParams } from './lease/inherit.ts'
+import type { ImageLease } from './lease/lease-file.ts'
+import type { LeaseParams } from './lease/lease-handlers.ts'
 import type { ImageManifest } from './manifest.ts'
-import type { OpenParams, TransferParams } from './transfer-worker.ts'
+import type { ResolveProofParams } from './proof/proof-handlers.ts'
+import type { ProofRequest } from './proof/proof-request.ts'
+import type { ResolvedProof } from './proof/resolve.ts'
+import type { SessionEvent, TransferEnd, TransferOrder, TransferStart } from './transfer-session.ts'
+import type { UploadPiece } from './upload/upload-handlers.ts'
+import type { UnwrappedFile } from './unwrap/unwrap.ts'
+import type { UnwrapParams } from './unwrap/unwrap-handlers.ts'
 import type { DigestAlgorithm, Digests } from './verify.ts'
 
 const FILE_TIMEOUT_MS = 30_000
-const CONNECT_TIMEOUT_MS = 15_000
 /** Transfers have stall clocks of their own; a worker that does not even report is stuck. */
 const SILENCE_TIMEOUT_MS = 30_000
 /** The longest a timer can run, 24 days. */
 const NO_TIMEOUT_MS = 2 ** 31 - 1
+/** A sums file and up to five places of its signature, each small. */
+const PROOF_TIMEOUT_MS = 5 * 60_000
 const MAX_HOPS = 11
 
 /** The main process's side of one transfer worker. Errors are those of the worker's functions, and WORKER_DIED, WORKER_STUCK, DEADLINE_EXCEEDED. */
@@ -30,33 +43,37 @@ export class TransferClient {
     return this.#worker.call('image.prepare', { target }, { signal, timeoutMs: FILE_TIMEOUT_MS })
   }
 
-  /** Connects, follows redirects and waits with the body. */
-  open(
-    jobId: string,
-    params: DownloadParams,
-    settings: DownloadSettings,
-    signal: AbortSignal,
-  ): Promise<{ contentLength: number | undefined; finalUrl: string }> {
-    const open: OpenParams = {
-      jobId,
-      url: params.url,
-      allowPrivateAddresses: settings.allowPrivateAddresses,
-      // What is proven by a checksum may come over any connection.
-      allowDowngrade: params.checksum !== undefined,
-      connectTimeoutMs: Math.min(CONNECT_TIMEOUT_MS, settings.stallTimeoutMs),
-      headersTimeoutMs: settings.stallTimeoutMs,
-    }
-    const timeoutMs = MAX_HOPS * (settings.stallTimeoutMs + CONNECT_TIMEOUT_MS)
-    return this.#worker.call('image.open', open, { signal, timeoutMs })
+  /** The space of the file system that the target's directory is on. */
+  space(target: ImageTarget, signal: AbortSignal): Promise<FileSystemSpace> {
+    return this.#worker.call('image.space', { target }, { signal, timeoutMs: FILE_TIMEOUT_MS })
   }
 
-  /** Receives, hashes and writes the body into the temp file; durable when it resolves. */
-  transfer(
-    params: TransferParams,
-    onEvent: (event: TransferEvent) => void,
+  /** The digests a proof stands for: fetches sums, checks their signature. Errors: those of resolveProof. */
+  resolveProof(
+    request: ProofRequest,
+    keyringsDir: string,
+    rules: FetchRules,
     signal: AbortSignal,
-  ): Promise<{ bytes: number; digests: Digests }> {
-    return this.#watched('image.transfer', params, onEvent, signal)
+  ): Promise<ResolvedProof> {
+    const params: ResolveProofParams = { request, keyringsDir, ...rules }
+    return this.#worker.call('image.proof', params, { signal, timeoutMs: PROOF_TIMEOUT_MS, onTimeout: 'cancel' })
+  }
+
+  /** Looks at what an earlier run left, connects for the rest, follows redirects, tries again, and waits with the body. */
+  open(order: TransferOrder, onEvent: (event: SessionEvent) => void, signal: AbortSignal): Promise<TransferStart> {
+    const { stallTimeoutMs, patienceMs, urls } = order
+    const timeoutMs = FILE_TIMEOUT_MS + patienceMs + urls.length * MAX_HOPS * (stallTimeoutMs + CONNECT_TIMEOUT_MS)
+    return this.#worker.call('image.open', order, { signal, timeoutMs, onEvent })
+  }
+
+  /** Receives, hashes and writes what is missing; durable when it resolves. After `open`. */
+  transfer(jobId: string, onEvent: (event: SessionEvent) => void, signal: AbortSignal): Promise<TransferEnd> {
+    return this.#watched('image.transfer', { jobId }, onEvent, signal)
+  }
+
+  /** Sets the rate that the job may receive at; 0 = no limit. */
+  async pace(jobId: string, bytesPerSecond: number, signal: AbortSignal): Promise<void> {
+    await this.#worker.call('image.pace', { jobId, bytesPerSecond }, { signal, timeoutMs: FILE_TIMEOUT_MS })
   }
 
   /** Digests of the file in the image's place. */
@@ -69,10 +86,80 @@ export class TransferClient {
     return this.#watched('image.hash', { target, algorithms }, onEvent, signal)
   }
 
-  /** Facts of an image file; `whole` also proves that no cluster is missing. */
-  inspect(path: string, depth: 'header' | 'whole', ctx: OpContext): Promise<ImageFacts> {
-    const inspector = new ImageInspector(this.#worker)
-    return depth === 'whole' ? inspector.inspectWhole(path, ctx) : inspector.inspect(path, ctx)
+  /** The verdict on an image file of any known format, all of its tables included. */
+  judge(path: string, ctx: OpContext): Promise<JudgedImage> {
+    return new ImageInspector(this.#worker).judge(path, 'whole', ctx)
+  }
+
+  /** Facts of an image file that a VM can use as it is, all of its tables included. */
+  inspect(path: string, ctx: OpContext): Promise<ImageFacts> {
+    return new ImageInspector(this.#worker).inspectWhole(path, ctx)
+  }
+
+  /** Takes the disk image out of a wrapped file; undefined when it is not wrapped. */
+  unwrap(
+    params: UnwrapParams,
+    onEvent: (event: TransferEvent) => void,
+    signal: AbortSignal,
+  ): Promise<UnwrappedFile | undefined> {
+    return this.#watched('image.unwrap', params, onEvent, signal)
+  }
+
+  /** Looks at a local file that an image is to be made of. */
+  look(source: ImageTarget, signal: AbortSignal): Promise<SourceLook> {
+    return this.#worker.call('image.source', { source }, { signal, timeoutMs: FILE_TIMEOUT_MS })
+  }
+
+  /** Copies a local file into a new file of the target's directory, durably. */
+  copy(
+    params: CopyParams,
+    onEvent: (event: TransferEvent) => void,
+    signal: AbortSignal,
+  ): Promise<{ bytes: number; digests: Digests }> {
+    return this.#watched('image.copy', params, onEvent, signal)
+  }
+
+  /** Holds an image against its manifest, byte by byte. */
+  verify(
+    image: ImageTarget,
+    onEvent: (event: TransferEvent) => void,
+    signal: AbortSignal,
+  ): Promise<{ sizeBytes: number; digests: Digests }> {
+    return this.#watched('image.verify', { image }, onEvent, signal)
+  }
+
+  /** Opens the file of an upload with its first `offset` bytes. */
+  openUpload(target: ImageTarget, offset: number, signal: AbortSignal): Promise<{ freeBytes: number }> {
+    return this.#worker.call('upload.open', { target, offset }, { signal, timeoutMs: FILE_TIMEOUT_MS })
+  }
+
+  /** Writes a piece of an upload. */
+  async writeUpload(piece: UploadPiece, signal: AbortSignal): Promise<void> {
+    await this.#worker.call('upload.write', piece, { signal, timeoutMs: FILE_TIMEOUT_MS })
+  }
+
+  /** Makes the pieces durable. */
+  async syncUpload(target: ImageTarget, signal: AbortSignal): Promise<void> {
+    await this.#worker.call('upload.sync', { target }, { signal, timeoutMs: FILE_TIMEOUT_MS })
+  }
+
+  /** Makes an empty file for a conversion. */
+  create(target: ImageTarget, temp: string, signal: AbortSignal): Promise<CreatedFile> {
+    return this.#worker.call('image.create', { target, temp }, { signal, timeoutMs: FILE_TIMEOUT_MS })
+  }
+
+  /** Makes what another program wrote durable, and its digests. */
+  seal(
+    params: SealParams,
+    onEvent: (event: TransferEvent) => void,
+    signal: AbortSignal,
+  ): Promise<{ bytes: number; digests: Digests }> {
+    return this.#watched('image.seal', params, onEvent, signal)
+  }
+
+  /** Succeeds when the target's directory is still the pool's; else the errors of openTarget. */
+  async confirm(target: ImageTarget, signal: AbortSignal): Promise<void> {
+    await this.#worker.call('image.confirm', { target }, { signal, timeoutMs: FILE_TIMEOUT_MS })
   }
 
   /** Gives the temp file its name. */
@@ -95,17 +182,31 @@ export class TransferClient {
     await this.#worker.call('image.discard', { target }, { signal, timeoutMs: FILE_TIMEOUT_MS })
   }
 
+  /** Looks at, takes, keeps or gives back the lease on the target; what each answers is in lease-handlers.ts. */
+  lease(method: 'lease.read', params: LeaseParams, signal: AbortSignal): Promise<ImageLease | undefined>
+  lease(method: 'lease.take' | 'lease.beat', params: LeaseParams, signal: AbortSignal): Promise<boolean>
+  lease(method: 'lease.release', params: LeaseParams, signal: AbortSignal): Promise<void>
+  lease(method: string, params: LeaseParams, signal: AbortSignal): Promise<unknown> {
+    // One that is late must not end the transfer that runs beside it.
+    return this.#worker.call(method, params, { signal, timeoutMs: FILE_TIMEOUT_MS, onTimeout: 'cancel' })
+  }
+
+  /** Takes over what the job of a dead host has received; the bytes of that. */
+  inherit(params: InheritParams, onEvent: (event: TransferEvent) => void, signal: AbortSignal): Promise<number> {
+    return this.#watched('lease.inherit', params, onEvent, signal)
+  }
+
+  /** Starts the worker process ahead of its first use. */
+  warm(): void {
+    this.#worker.warm()
+  }
+
   /** Ends the worker process. */
   close(): void {
     this.#worker.close()
   }
 
-  async #watched<T>(
-    method: string,
-    params: unknown,
-    onEvent: (event: TransferEvent) => void,
-    signal: AbortSignal,
-  ): Promise<T> {
+  async #watched<T, E>(method: string, params: unknown, onEvent: (event: E) => void, signal: AbortSignal): Promise<T> {
     const silent = new AbortController()
     const alarm = setTimeout(() => {
       const text = `the transfer worker has not reported for ${SILENCE_TIMEOUT_MS / 1000} s: the pool or the host hangs`
@@ -115,7 +216,7 @@ export class TransferClient {
       return await this.#worker.call<T>(method, params, {
         signal: AbortSignal.any([signal, silent.signal]),
         timeoutMs: NO_TIMEOUT_MS,
-        onEvent: (event: TransferEvent) => {
+        onEvent: (event: E) => {
           alarm.refresh()
           onEvent(event)
         },

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { AgentError } from '../core/errors.ts'
-import { openDownload, type OpenDownload } from '../platform/http-fetch.ts'
+import { hostConfinement } from '../platform/confine.ts'
 import type { WorkerCall, WorkerHandlers } from '../platform/workers.ts'
-import { at } from '../storage/worker/pool-root.ts'
-import { transferImage, type TransferEvent, type TransferRequest } from './image-fetch.ts'
+import type { TransferEvent } from './image-fetch.ts'
 import {
   adoptImage,
   discardImage,
@@ -12,87 +11,100 @@ import {
   openTarget,
   prepareTarget,
   publishImage,
+  targetSpace,
   type ImageTarget,
   type PreparedTarget,
 } from './image-target.ts'
 import { inspectHandlers } from './inspect-handlers.ts'
+import { inheritHandlers } from './lease/inherit.ts'
+import { leaseHandlers } from './lease/lease-handlers.ts'
 import type { ImageManifest } from './manifest.ts'
+import { convertHandlers } from './convert/convert-handlers.ts'
+import { copyHandlers } from './copy-in.ts'
+import { uploadHandlers } from './upload/upload-handlers.ts'
+import { verifyHandlers } from './verify-image.ts'
+import { beginUnwrap, endUnwrap, unwrapHandlers } from './unwrap/unwrap-handlers.ts'
+import { proofHandlers } from './proof/proof-handlers.ts'
+import { TokenBucket } from './paced-sink.ts'
+import { TransferSession, type TransferEnd, type TransferOrder, type TransferStart } from './transfer-session.ts'
 import type { DigestAlgorithm, Digests } from './verify.ts'
 
-/** Parameters of `image.open`. */
-export interface OpenParams {
-  readonly jobId: string
-  readonly url: string
-  readonly allowPrivateAddresses: boolean
-  readonly allowDowngrade: boolean
-  readonly connectTimeoutMs: number
-  readonly headersTimeoutMs: number
-}
-
-/** Parameters of `image.transfer`. */
-export interface TransferParams {
-  readonly target: ImageTarget
-  /** Name of the new file in the target's directory. */
-  readonly temp: string
-  readonly algorithms: readonly DigestAlgorithm[]
-  readonly stallTimeoutMs: number
-}
-
-const opened = new Map<string, OpenDownload>()
+/** Sessions that are connected or moving bytes, by job. */
+const sessions = new Map<string, TransferSession>()
 const running = new Map<string, Promise<unknown>>()
+/** Rates may be set before there is a session. */
+const buckets = new Map<string, TokenBucket>()
 
 /** The transfer worker: all of a download that touches the network or the pool. */
 export const transferHandlers: WorkerHandlers = {
   ...inspectHandlers,
+  ...proofHandlers,
+  ...unwrapHandlers,
+  ...convertHandlers,
+  ...copyHandlers,
+  ...leaseHandlers,
+  ...inheritHandlers,
+  ...uploadHandlers,
+  ...verifyHandlers,
   'image.prepare': ({ target }: { target: ImageTarget }): Promise<PreparedTarget> => prepareTarget(target),
+  'image.space': ({ target }: { target: ImageTarget }) => targetSpace(target),
+  'image.pace': ({ jobId, bytesPerSecond }: { jobId: string; bytesPerSecond: number }) =>
+    Promise.resolve(bucketOf(jobId).setRate(bytesPerSecond)),
   'image.open': open,
   'image.transfer': transfer,
   'image.hash': hashExisting,
+  'image.confirm': async ({ target }: { target: ImageTarget }) => (await openTarget(target, 'refuse')).close(),
   'image.publish': async (p: { target: ImageTarget; temp: string; manifest: Omit<ImageManifest, 'mtimeMs'> }) =>
     publishImage(p.target, p.temp, p.manifest),
   'image.adopt': async (p: { target: ImageTarget; manifest: ImageManifest }) => adoptImage(p.target, p.manifest),
   'image.discard': discard,
 }
 
-async function open(
-  params: OpenParams,
-  call: WorkerCall,
-): Promise<{ contentLength: number | undefined; finalUrl: string }> {
-  const { jobId, url, ...policy } = params
-  const download = await openDownload(url, { ...policy, signal: call.signal })
-  opened.set(jobId, download)
-  return { contentLength: download.contentLength, finalUrl: download.finalUrl }
+function bucketOf(jobId: string): TokenBucket {
+  const known = buckets.get(jobId)
+  if (known !== undefined) return known
+  const made = new TokenBucket()
+  buckets.set(jobId, made)
+  return made
 }
 
-async function transfer(params: TransferParams, call: WorkerCall): Promise<{ bytes: number; digests: Digests }> {
-  const { target, temp, algorithms, stallTimeoutMs } = params
-  const download = opened.get(target.jobId)
-  if (download === undefined) throw new AgentError('INTERNAL', `job ${target.jobId} has no open connection`)
-  const onEvent = (event: TransferEvent) => call.emit(event)
-  const work = transferInto(target, temp, download, { algorithms, stallTimeoutMs, signal: call.signal, onEvent })
-  running.set(target.jobId, work)
+async function open(order: TransferOrder, call: WorkerCall): Promise<TransferStart> {
+  const session = await TransferSession.begin(order, bucketOf(order.target.jobId), (event) => call.emit(event))
+  sessions.set(order.target.jobId, session)
+  return session.open(call.signal)
+}
+
+async function transfer({ jobId }: { jobId: string }, call: WorkerCall): Promise<TransferEnd> {
+  const session = sessions.get(jobId)
+  if (session === undefined) throw new AgentError('INTERNAL', `job ${jobId} has no open connection`)
+  const work = receive(session, call)
+  running.set(jobId, work)
   try {
     return await work
+  } catch (error) {
+    await endUnwrap(jobId)
+    throw error
   } finally {
-    running.delete(target.jobId)
-    closeDownload(target.jobId)
+    running.delete(jobId)
+    await closeSession(jobId)
   }
 }
 
-async function transferInto(
-  target: ImageTarget,
-  temp: string,
-  download: OpenDownload,
-  request: Omit<TransferRequest, 'file'>,
-): Promise<{ bytes: number; digests: Digests }> {
-  await using directory = await openTarget(target, 'refuse')
-  return await transferImage(download, { ...request, file: at(directory, temp) })
+async function receive(session: TransferSession, call: WorkerCall): Promise<TransferEnd> {
+  // Needed by what comes after, which is told what is wrong with it; found out by trying, which takes a while.
+  hostConfinement().catch(() => undefined)
+  const { target, innerAlgorithms } = session.order
+  const inside = await beginUnwrap(target, innerAlgorithms)
+  call.signal.throwIfAborted()
+  return session.receive((event) => call.emit(event), call.signal, inside)
 }
 
 // Removing the files while a write is under way would leave what the write makes.
 async function discard({ target }: { target: ImageTarget }): Promise<void> {
-  closeDownload(target.jobId)
+  sessions.get(target.jobId)?.hangUp()
   await Promise.allSettled([running.get(target.jobId)])
+  await endUnwrap(target.jobId)
+  await closeSession(target.jobId)
   await discardImage(target)
 }
 
@@ -111,7 +123,8 @@ async function hashExisting(
   return Object.fromEntries(hashes.map(([name, hash]) => [name, hash.digest('hex')]))
 }
 
-function closeDownload(jobId: string): void {
-  opened.get(jobId)?.close()
-  opened.delete(jobId)
+async function closeSession(jobId: string): Promise<void> {
+  const session = sessions.get(jobId)
+  sessions.delete(jobId)
+  await session?.close()
 }

@@ -14,7 +14,8 @@ export interface Checksum {
   readonly hex: string
 }
 
-const HEX_LENGTH: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha512: 128 }
+/** Digits of a digest. */
+export const HEX_LENGTH: Readonly<Record<DigestAlgorithm, number>> = { sha256: 64, sha512: 128 }
 
 /**
  * A checksum from a request: `sha256:<hex>`, `sha512:<hex>`, or bare hex whose length tells; undefined when none is given. A `type` beside it (gRPC) must agree.
@@ -37,8 +38,8 @@ export function parseChecksum(text: string, type = ''): Checksum | undefined {
   return { algorithm, hex }
 }
 
-/** Throws CHECKSUM_MISMATCH when `digests` lack or contradict the expected checksum of what came from `url`; no checksum, no complaint. */
-export function checkDigest(digests: Digests, expected: Checksum | undefined, url: string): void {
+/** Throws CHECKSUM_MISMATCH when `digests` lack or contradict the expected checksum of what (`part` of it) came from `url`; no checksum, no complaint. */
+export function checkDigest(digests: Digests, expected: Checksum | undefined, url: string, part = ''): void {
   if (expected === undefined) return
   const actual = digests[expected.algorithm]
   if (actual === expected.hex) return
@@ -46,13 +47,13 @@ export function checkDigest(digests: Digests, expected: Checksum | undefined, ur
   const name = parsed === null ? url : withoutQuery(parsed)
   throw new AgentError(
     'CHECKSUM_MISMATCH',
-    `${name}: ${expected.algorithm} is ${actual ?? 'unknown'}, expected ${expected.hex}; nothing was kept`,
+    `${part}${name}: ${expected.algorithm} is ${actual ?? 'unknown'}, expected ${expected.hex}; nothing was kept`,
   )
 }
 
-/** The digests to make of a file: sha256 for the manifest, and what the caller checks by. */
-export function digestAlgorithms(expected: Checksum | undefined): DigestAlgorithm[] {
-  return expected?.algorithm === 'sha512' ? ['sha256', 'sha512'] : ['sha256']
+/** The digests to make of a file: sha256 for the manifest, and what it is checked by. */
+export function digestAlgorithms(...expected: readonly (Checksum | undefined)[]): DigestAlgorithm[] {
+  return expected.some((checksum) => checksum?.algorithm === 'sha512') ? ['sha256', 'sha512'] : ['sha256']
 }
 
 function lengthName(hex: string): string {

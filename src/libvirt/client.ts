@@ -4,6 +4,7 @@ import { errorText } from '../core/errors.ts'
 import { abortable, KeyedLock } from '../core/keyed-lock.ts'
 import type { Connection } from './connection.ts'
 import { type ConnectionState, ObservableState } from './connection-state.ts'
+import { DedicatedConnection } from './dedicated-connection.ts'
 import { LibvirtGone } from './errors.ts'
 import type { EventName, EventPayload } from './event-names.ts'
 import { EventRegistry } from './events.ts'
@@ -75,6 +76,7 @@ export class LibvirtClient {
   // Opening a stream costs a worker of the daemon until the file is open: one at a time.
   readonly #streamOpening = new KeyedLock()
   readonly #streams = new Set<Connection>()
+  readonly #dedicated = new Set<DedicatedConnection>()
   #session: Session | undefined
   #libVersion: number | undefined
 
@@ -194,6 +196,21 @@ export class LibvirtClient {
     }
   }
 
+  /** Opens a connection for one piece of work that libvirt ties to the connection it was begun on; always close it. Errors: LibvirtGone. */
+  async openDedicated(signal: AbortSignal): Promise<DedicatedConnection> {
+    if (this.#session === undefined) throw this.#gone('connect')
+    const over = AbortSignal.any([this.#closing.signal, signal])
+    const dedicated = await DedicatedConnection.open(await this.#openOptions(), over, (text) =>
+      this.#log.warn({}, text),
+    )
+    this.#dedicated.add(dedicated)
+    dedicated.ended.then(
+      () => this.#dedicated.delete(dedicated),
+      () => undefined,
+    )
+    return dedicated
+  }
+
   /** Sends all of `source` and waits for libvirt's confirmation; returns the bytes sent, holes included. */
   async upload<P extends WriteStreamProcedure>(
     name: P,
@@ -230,7 +247,7 @@ export class LibvirtClient {
     const why = new Error('the client is closed')
     this.#closing.abort(why)
     this.#session?.close(why)
-    for (const stream of [...this.#streams]) stream.close(why)
+    for (const each of [...this.#streams, ...this.#dedicated]) each.close(why)
     await this.#running
   }
 

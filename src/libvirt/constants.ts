@@ -346,6 +346,9 @@ export const VIR_DOMAIN_UNDEFINE = {
   KEEP_TPM: 64,
 } as const
 
+/** virDomainBackupBeginFlags: the targets are there. */
+export const VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL = 1
+
 /** virDomainXMLFlags. */
 export const VIR_DOMAIN_XML = {
   SECURE: 1,
@@ -354,12 +357,59 @@ export const VIR_DOMAIN_XML = {
   MIGRATABLE: 8,
 } as const
 
+/** virDomainMigrateFlags. CHANGE_PROTECTION keeps the domain from being changed between the calls of one migration. */
+export const VIR_MIGRATE = {
+  LIVE: 1,
+  PERSIST_DEST: 8,
+  PAUSED: 32,
+  NON_SHARED_DISK: 64,
+  CHANGE_PROTECTION: 256,
+  UNSAFE: 512,
+  ABORT_ON_ERROR: 4096,
+  AUTO_CONVERGE: 8192,
+  POSTCOPY: 32768,
+  TLS: 65536,
+} as const
+
+/** Names of the typed parameters of a migration. */
+export const VIR_MIGRATE_PARAM = {
+  URI: 'migrate_uri',
+  DEST_NAME: 'destination_name',
+  DEST_XML: 'destination_xml',
+  PERSIST_XML: 'persistent_xml',
+  BANDWIDTH: 'bandwidth',
+  LISTEN_ADDRESS: 'listen_address',
+  MIGRATE_DISKS: 'migrate_disks',
+  DISKS_PORT: 'disks_port',
+} as const
+
+/** virDomainJobType. */
+export const VIR_DOMAIN_JOB = { NONE: 0, COMPLETED: 3 } as const
+
+/** virDomainJobOperation: what a job does; only those the agent looks at. */
+export const VIR_DOMAIN_JOB_OPERATION = { MIGRATION_OUT: 5, BACKUP: 9 } as const
+
+/** virDomainGetJobStatsFlags. */
+export const VIR_DOMAIN_JOB_STATS = { COMPLETED: 1, KEEP_COMPLETED: 2 } as const
+
+/** virCPUCompareResult. */
+export const VIR_CPU_COMPARE = { INCOMPATIBLE: 0, IDENTICAL: 1, SUPERSET: 2 } as const
+
+/** virDomainConsoleFlags. */
+export const VIR_DOMAIN_CONSOLE = {
+  FORCE: 1,
+  SAFE: 2,
+} as const
+
 /** virDomainModificationImpact. */
 export const VIR_DOMAIN_AFFECT = {
   CURRENT: 0,
   LIVE: 1,
   CONFIG: 2,
 } as const
+
+/** virDomainDeviceModifyFlags, beside those of virDomainModificationImpact: opens a tray that the guest has locked. */
+export const VIR_DOMAIN_DEVICE_MODIFY_FORCE = 4
 
 /** virDomainMetadataType. */
 export const VIR_DOMAIN_METADATA = {
@@ -445,6 +495,25 @@ export const VIR_DOMAIN_SNAPSHOT_REVERT = {
   PAUSED: 2,
   FORCE: 4,
   RESET_NVRAM: 8,
+} as const
+
+/** virDomainBlockCommitFlags. */
+export const VIR_DOMAIN_BLOCK_COMMIT = { SHALLOW: 1, DELETE: 2, ACTIVE: 4, RELATIVE: 8, BANDWIDTH_BYTES: 16 } as const
+
+/** virDomainBlockCopyFlags. */
+export const VIR_DOMAIN_BLOCK_COPY = { SHALLOW: 1, REUSE_EXT: 2, TRANSIENT_JOB: 4, SYNCHRONOUS_WRITES: 8 } as const
+
+/** virDomainBlockJobAbortFlags. */
+export const VIR_DOMAIN_BLOCK_JOB_ABORT = { ASYNC: 1, PIVOT: 2 } as const
+
+/** virDomainBlockJobType. */
+export const VIR_DOMAIN_BLOCK_JOB_TYPE = {
+  UNKNOWN: 0,
+  PULL: 1,
+  COPY: 2,
+  COMMIT: 3,
+  ACTIVE_COMMIT: 4,
+  BACKUP: 5,
 } as const
 
 /** virDomainInterfaceAddressesSource. */

@@ -4,7 +4,7 @@ import type { PendingCall } from './pending-call.ts'
 import type { Procedure } from './program.ts'
 
 /** The ways into the daemon; each has connections of its own, so that a stuck guest cannot hold up what does not concern it. */
-export type LaneName = 'fast' | 'control' | 'slow'
+export type LaneName = 'fast' | 'control' | 'slow' | 'guest'
 
 // What must get through while a job on the same domain hangs: ending the guest, ending the job, asking about the job.
 const RESCUE = new Set(
@@ -36,6 +36,8 @@ export function laneOf(name: string, procedure: Procedure): LaneName {
 
 function chooseLane(name: string, procedure: Procedure): LaneName {
   if (RESCUE.has(name)) return 'control'
+  // A guest decides when its agent answers: that must not keep work on other guests waiting.
+  if (AGENT.test(name)) return 'guest'
   if (!procedure.highPriority) return 'slow'
   if (CONFIGURATION.test(name)) return 'control'
   return ELSEWHERE.test(name) ? 'slow' : 'fast'
@@ -56,11 +58,18 @@ export interface LaneSizes {
   /** Calls in flight per connection: max_client_requests of libvirtd (5 by default) less one, so that its pings are always read. */
   readonly window: number
   readonly fastConnections: number
-  /** With the window this is the cap on low-priority calls: 3 x 4 = 12 of libvirtd's 20 workers. */
+  /** With the window this is the cap on low-priority calls that no guest can delay: 3 x 4 = 12 of libvirtd's 20 workers. */
   readonly slowConnections: number
+  /** Likewise for calls that guest agents answer: 4 of those workers. */
+  readonly guestConnections: number
 }
 
-export const DEFAULT_LANE_SIZES: LaneSizes = { window: 4, fastConnections: 4, slowConnections: 3 }
+export const DEFAULT_LANE_SIZES: LaneSizes = {
+  window: 4,
+  fastConnections: 4,
+  slowConnections: 3,
+  guestConnections: 1,
+}
 
 /** All lanes of one session with the daemon. */
 export class Lanes {
@@ -75,6 +84,7 @@ export class Lanes {
       fast: new Lane({ window, maxConnections: sizes.fastConnections, open }),
       control: new Lane({ window, maxConnections: 2, open }),
       slow: new Lane({ window, maxConnections: sizes.slowConnections, open, exclusiveKey: key }),
+      guest: new Lane({ window, maxConnections: sizes.guestConnections, open, exclusiveKey: key }),
     }
   }
 
@@ -94,7 +104,7 @@ export class Lanes {
   }
 
   stats(): Readonly<Record<LaneName, LaneStats>> {
-    const { fast, control, slow } = this.#lanes
-    return { fast: fast.stats(), control: control.stats(), slow: slow.stats() }
+    const { fast, control, slow, guest } = this.#lanes
+    return { fast: fast.stats(), control: control.stats(), slow: slow.stats(), guest: guest.stats() }
   }
 }

@@ -4,6 +4,8 @@ import { LibvirtTimeout } from './errors.ts'
 import { VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX } from './wire/constants.gen.ts'
 
 const PAUSE_AT_BYTES = 4 * 1024 * 1024
+/** What a piece takes beside its bytes: consoles send a few at a time. */
+const OBJECT_BYTES = 256
 const ABORT_TIMEOUT_MS = 5_000
 
 /** A run of zeros that was not sent byte by byte. */
@@ -240,5 +242,5 @@ export class LibvirtStream implements StreamSink {
 }
 
 function sizeInMemory(item: StreamItem): number {
-  return isHole(item) ? 64 : item.length
+  return OBJECT_BYTES + (isHole(item) ? 0 : item.length)
 }

@@ -5,7 +5,10 @@ import type { KeyedLock } from '../core/keyed-lock.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import { delay } from '../platform/clock.ts'
 import type { StateCollection } from '../platform/state-store.ts'
+import { DEFAULT_HISTORY, OperationHistory, type HistoryLimits } from './history.ts'
 import { isFinal, type OperationContext, type OperationHandler, type OperationRecord } from './operation.ts'
+import { OperationLogs, type OperationLog } from './operation-log.ts'
+import { OperationWatchers, type OperationListener } from './watchers.ts'
 
 /** Options of a new operation. */
 export interface StartOptions {
@@ -14,15 +17,23 @@ export interface StartOptions {
   readonly dedupeKey?: string
   /** Names of resources no other operation may hold meanwhile, such as `vm:<id>`. */
   readonly locks?: readonly string[]
+  readonly retryOf?: string
+}
+
+/** What is kept of operations besides their records. */
+export interface KeepOptions {
+  readonly history?: HistoryLimits
+  /** Where their logs go; in memory alone when absent. */
+  readonly logs?: StateCollection<OperationLog>
 }
 
 type AnyHandler = OperationHandler<unknown, unknown, unknown>
-type Listener = (record: OperationRecord) => void
 
 interface Live {
   record: OperationRecord
   readonly controller: AbortController
-  readonly listeners: Set<Listener>
+  /** Fires for a stop of the agent alone. */
+  readonly stop: AbortController
   /** Resolves when the record is on disk. */
   readonly saved: Promise<void>
   done: Promise<void>
@@ -30,8 +41,8 @@ interface Live {
 
 /** How long interrupted work may take to notice. */
 const INTERRUPT_MS = 2_000
-/** Finished operations that are kept for callers who ask late. */
-const HISTORY_LIMIT = 500
+/** Age counts also while nothing ends. */
+const PRUNE_EVERY_MS = 60 * 60_000
 
 /**
  * Runs, persists, cancels and recovers long work. Callers that hang up do not cancel it; a cancelled operation keeps its locks until its handler has
@@ -43,15 +54,20 @@ export class OperationManager {
   readonly #locks: KeyedLock
   readonly #handlers = new Map<string, AnyHandler>()
   readonly #live = new Map<string, Live>()
-  readonly #finished = new Map<string, OperationRecord>()
+  readonly #history: OperationHistory
+  readonly #logs: OperationLogs
+  readonly #watchers = new OperationWatchers()
+  #pruning: NodeJS.Timeout | undefined
   readonly #interrupted = new Map<string, OperationRecord>()
   readonly #taken = Promise.withResolvers<void>()
   #stopping = false
 
-  constructor(store: StateCollection<OperationRecord>, locks: KeyedLock, log: Logger) {
+  constructor(store: StateCollection<OperationRecord>, locks: KeyedLock, log: Logger, keep: KeepOptions = {}) {
     this.#store = store
     this.#locks = locks
     this.#log = log
+    this.#history = new OperationHistory(store, keep.history ?? DEFAULT_HISTORY)
+    this.#logs = new OperationLogs(keep.logs, log)
   }
 
   /** Makes a kind of work known. Before `recover`. */
@@ -62,9 +78,15 @@ export class OperationManager {
   /** Loads the history, so that callers who ask for an earlier operation get an answer. Before the listeners open. */
   async load(): Promise<void> {
     for (const [id, record] of await this.#store.entries()) {
-      if (isFinal(record.state)) this.#finished.set(id, record)
-      else this.#interrupted.set(id, record)
+      if (isFinal(record.state)) this.#history.add(record)
+      else {
+        this.#interrupted.set(id, record)
+        await this.#logs.resume(id)
+      }
     }
+    await this.#prune()
+    this.#pruning = setInterval(() => void this.#prune(), PRUNE_EVERY_MS)
+    this.#pruning.unref()
   }
 
   /** Takes up what an earlier process left: runs it again, or rolls it back. Resolves when the rollbacks are through. After `load`. */
@@ -115,6 +137,7 @@ export class OperationManager {
       params,
       state: 'pending',
       createdAt: Date.now(),
+      ...(options.retryOf === undefined ? {} : { retryOf: options.retryOf }),
     }
     const saved = this.#store.put(id, record)
     const live = this.#launch(record, handler, 'run', saved)
@@ -122,15 +145,60 @@ export class OperationManager {
     return live.record
   }
 
+  /**
+   * Begins a failed or cancelled operation again as a new one, or returns the running one that does the same. Errors: JOB_NOT_FOUND, JOB_NOT_RETRYABLE.
+   */
+  async retry(id: string): Promise<OperationRecord> {
+    const record = this.get(id)
+    if (record === undefined) throw unknown(id)
+    const handler = this.#handlers.get(record.kind)
+    if (handler?.retry === undefined) {
+      throw new AgentError(
+        'JOB_NOT_RETRYABLE',
+        `job ${id} (${record.kind}) cannot be repeated from here; ask for it anew`,
+      )
+    }
+    if (record.state !== 'failed' && record.state !== 'cancelled') {
+      throw new AgentError(
+        'JOB_NOT_RETRYABLE',
+        `job ${id} is ${record.state}; only failed and cancelled ones are repeated`,
+      )
+    }
+    const { kind, subject, dedupeKey, locks } = record
+    const options = { subject, locks, retryOf: id, ...(dedupeKey === undefined ? {} : { dedupeKey }) }
+    return this.start(kind, handler.retry(record.params), options)
+  }
+
+  /** True when `retry` would begin it again. */
+  canRetry({ kind, state }: OperationRecord): boolean {
+    return (state === 'failed' || state === 'cancelled') && this.#handlers.get(kind)?.retry !== undefined
+  }
+
+  /** Present rate of an operation; 0 when unknown. */
+  bytesPerSecond({ kind, id }: OperationRecord): number {
+    return this.#handlers.get(kind)?.bytesPerSecond?.(id) ?? 0
+  }
+
+  /** The operation's own log. JOB_NOT_FOUND. */
+  async log(id: string): Promise<OperationLog> {
+    if (this.get(id) === undefined) throw unknown(id)
+    return this.#logs.read(id)
+  }
+
   /** The record of an operation, live or finished. */
   get(id: string): OperationRecord | undefined {
-    return this.#live.get(id)?.record ?? this.#interrupted.get(id) ?? this.#finished.get(id)
+    return this.#live.get(id)?.record ?? this.#interrupted.get(id) ?? this.#history.get(id)
+  }
+
+  /** Another number after every change of an operation within this process; 0 before the first one. */
+  version(id: string): number {
+    return this.#watchers.version(id)
   }
 
   /** All known records of a kind (or of all kinds), oldest first. */
   list(kind?: string): OperationRecord[] {
     // One that is just ending may be in two of them.
-    const byId = new Map([...this.#finished, ...this.#interrupted])
+    const byId = new Map([...this.#history.all(), ...this.#interrupted])
     for (const [id, { record }] of this.#live) byId.set(id, record)
     const all = [...byId.values()]
     return all.filter((record) => kind === undefined || record.kind === kind).sort((a, b) => a.createdAt - b.createdAt)
@@ -141,7 +209,7 @@ export class OperationManager {
     const live = this.#live.get(id)
     if (live !== undefined) await abortable(live.done, signal)
     const record = this.get(id)
-    if (record === undefined) throw new AgentError('JOB_NOT_FOUND', `job ${id} is unknown`)
+    if (record === undefined) throw unknown(id)
     if (!isFinal(record.state))
       throw new AgentError(
         'SHUTTING_DOWN',
@@ -158,10 +226,13 @@ export class OperationManager {
   }
 
   /** Calls `listener` at every change until it is final; returns the function that stops it. */
-  watch(id: string, listener: Listener): () => void {
-    const live = this.#live.get(id)
-    live?.listeners.add(listener)
-    return () => live?.listeners.delete(listener)
+  watch(id: string, listener: OperationListener): () => void {
+    return this.#watchers.add(id, listener)
+  }
+
+  /** Calls `listener` at every change of any operation; returns the function that stops it. */
+  watchAll(listener: OperationListener): () => void {
+    return this.#watchers.addForAll(listener)
   }
 
   /** Asks an operation to end and waits until it has. Errors: JOB_NOT_FOUND, JOB_FINISHED. */
@@ -170,8 +241,8 @@ export class OperationManager {
     if (this.#interrupted.has(id)) await abortable(this.#taken.promise, signal)
     const live = this.#live.get(id)
     if (live === undefined) {
-      const record = this.#finished.get(id)
-      if (record === undefined) throw new AgentError('JOB_NOT_FOUND', `job ${id} is unknown`)
+      const record = this.#history.get(id)
+      if (record === undefined) throw unknown(id)
       throw new AgentError('JOB_FINISHED', `job ${id} has ended (${record.state}) and cannot be cancelled`)
     }
     live.controller.abort(new AgentError('CANCELLED', `job ${id} was cancelled`))
@@ -185,12 +256,14 @@ export class OperationManager {
     const finishing: Promise<void>[] = []
     for (const live of this.#live.values()) {
       if (this.#handlers.get(live.record.kind)?.onShutdown === 'finish') finishing.push(live.done)
-      else live.controller.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+      else interrupt(live)
     }
     await within(Promise.all(finishing), graceMs)
     const rest = [...this.#live.values()]
-    for (const live of rest) live.controller.abort(new AgentError('SHUTTING_DOWN', 'the agent is stopping'))
+    for (const live of rest) interrupt(live)
     await within(Promise.all(rest.map((live) => live.done)), INTERRUPT_MS)
+    clearInterval(this.#pruning)
+    await this.#logs.flush()
   }
 
   #findLive(dedupeKey: string): Live | undefined {
@@ -209,7 +282,7 @@ export class OperationManager {
     const live: Live = {
       record,
       controller: new AbortController(),
-      listeners: new Set(),
+      stop: new AbortController(),
       saved,
       done: Promise.resolve(),
     }
@@ -225,8 +298,10 @@ export class OperationManager {
 
   async #execute(live: Live, handler: AnyHandler, mode: 'run' | 'rollback'): Promise<void> {
     const { signal } = live.controller
+    // What an earlier process has begun only its handler can end: a cancellation waits for the locks too.
+    const waiting = live.record.journal === undefined ? signal : live.stop.signal
     try {
-      await this.#locks.runAll(live.record.locks, signal, async () => {
+      await this.#locks.runAll(live.record.locks, waiting, async () => {
         if (live.record.state !== 'running') await this.#update(live, { state: 'running', startedAt: Date.now() })
         const ctx = this.#context(live)
         if (mode === 'rollback') {
@@ -241,7 +316,8 @@ export class OperationManager {
       })
     } catch (error) {
       // Interrupted by shutdown: the persisted record stays `running`, and the next start takes it up.
-      if (signal.aborted && isAgentError(signal.reason, 'SHUTTING_DOWN')) {
+      const isStopped = live.stop.signal.aborted && isAgentError(error, 'SHUTTING_DOWN')
+      if (isStopped || (signal.aborted && isAgentError(signal.reason, 'SHUTTING_DOWN'))) {
         this.#interrupted.set(live.record.id, live.record)
         return
       }
@@ -251,7 +327,7 @@ export class OperationManager {
         this.#publish(live, { ...live.record, ...end, finishedAt: Date.now() })
       })
     }
-    this.#finished.set(live.record.id, live.record)
+    this.#history.add(live.record)
     this.#log.info(
       {
         operation: live.record.id,
@@ -262,6 +338,7 @@ export class OperationManager {
       },
       'operation ended',
     )
+    this.#logs.close(live.record.id)
     await this.#prune()
   }
 
@@ -283,7 +360,7 @@ export class OperationManager {
     return {
       id: live.record.id,
       signal: live.controller.signal,
-      log: this.#log.child({ operation: live.record.id }),
+      log: this.#logs.attach(live.record.id, this.#log.child({ operation: live.record.id })),
       journal: live.record.journal,
       progress: (progress: Progress) => this.#publish(live, { ...live.record, progress }),
       save: (journal) => this.#update(live, { journal }),
@@ -297,21 +374,41 @@ export class OperationManager {
   }
 
   #publish(live: Live, record: OperationRecord): void {
+    this.#noteChange(live.record, record)
     live.record = record
-    for (const listener of live.listeners) listener(record)
+    this.#watchers.publish(record)
+  }
+
+  #noteChange(before: OperationRecord, { id, state, progress, error, retryOf }: OperationRecord): void {
+    if (state !== before.state) {
+      const why = error === undefined ? {} : { reason: error.reason, err: error.message }
+      this.#logs.note(id, state, { ...why, ...(retryOf === undefined ? {} : { retryOf }) })
+    } else if (progress !== undefined && progress.phase !== before.progress?.phase) {
+      const { phase, bytesDone, bytesTotal } = progress
+      this.#logs.note(id, `phase ${phase}`, { bytesDone, bytesTotal })
+    }
   }
 
   async #prune(): Promise<void> {
-    const surplus = this.#finished.size - HISTORY_LIMIT
-    if (surplus <= 0) return
-    const oldest = [...this.#finished.values()]
-      .sort((a, b) => (a.finishedAt ?? 0) - (b.finishedAt ?? 0))
-      .slice(0, surplus)
-    for (const record of oldest) {
-      this.#finished.delete(record.id)
-      await this.#store.delete(record.id)
+    try {
+      for (const id of await this.#history.prune(Date.now())) {
+        this.#watchers.forget(id)
+        await this.#logs.delete(id)
+      }
+    } catch (error) {
+      this.#log.warn({ err: errorText(error) }, 'the history of operations could not be pruned')
     }
   }
+}
+
+function unknown(id: string): AgentError {
+  return new AgentError('JOB_NOT_FOUND', `job ${id} is unknown`)
+}
+
+function interrupt({ controller, stop }: Live): void {
+  const why = new AgentError('SHUTTING_DOWN', 'the agent is stopping')
+  controller.abort(why)
+  stop.abort(why)
 }
 
 // Waits for `work`, at most `ms`; leaves no timer behind.

@@ -23,6 +23,8 @@ export interface OperationRecord<P = unknown, R = unknown, J = unknown> {
   readonly createdAt: number
   readonly startedAt?: number
   readonly finishedAt?: number
+  /** The failed or cancelled operation that this one is another attempt of. */
+  readonly retryOf?: string
 }
 
 /** Context of a running operation. */
@@ -48,6 +50,10 @@ export interface OperationHandler<P, R, J> {
   rollback?(params: P, ctx: OperationContext<J>): Promise<void>
   /** On shutdown: wait for it (`finish`, within the grace period) or stop it at once and go on after the restart (`interrupt`). */
   readonly onShutdown: 'finish' | 'interrupt'
+  /** The parameters of another attempt after a failure or cancellation; absent for work that only its first caller can ask for. Throws when it cannot be tried again. */
+  retry?(params: P): P
+  /** Present rate of a running operation; 0 when unknown. Absent for work that moves no bytes. */
+  bytesPerSecond?(id: string): number
 }
 
 /** True when the state is final. */

@@ -1,3 +1,4 @@
+import type { OpContext } from '../core/context.ts'
 import { errorText } from '../core/errors.ts'
 import { monotonicMs } from '../platform/clock.ts'
 import type { OperationContext } from './operation.ts'
@@ -11,16 +12,18 @@ export interface SagaJournal<S> {
 /** One step. Both halves are idempotent; `undo` copes with a `run` that stopped anywhere, and removes only what this saga made. */
 export interface SagaStep<P, S> {
   readonly name: string
-  /** Does the step and returns the state with what it learned. */
-  run(params: P, state: S, ctx: OperationContext<SagaJournal<S>>): Promise<S>
+  /** It needs nothing from the step before it, and runs at the same time. */
+  readonly besidePrevious?: true
+  /** Does the step and returns what it learned of the state. */
+  run(params: P, state: S, ctx: OperationContext<SagaJournal<S>>): Promise<Partial<S>>
   undo(params: P, state: S, ctx: OperationContext<SagaJournal<S>>): Promise<void>
 }
 
 /**
- * Runs the steps in order, journaling each one before it begins. When one fails or is aborted, everything begun is undone in reverse order and the error is
+ * Runs the steps in order, journaling each one before it begins. When one fails or is aborted, those beside it are aborted, everything begun is undone in reverse order and the error is
  * rethrown. `afterStep` exists for crash tests.
  */
-export async function runSaga<P, S>(
+export async function runSaga<P, S extends object>(
   steps: readonly SagaStep<P, S>[],
   params: P,
   initial: S,
@@ -30,15 +33,20 @@ export async function runSaga<P, S>(
   const begun: string[] = []
   let state = initial
   try {
-    for (const [index, step] of steps.entries()) {
+    for (const stage of stagesOf(steps)) {
       ctx.signal.throwIfAborted()
-      ctx.progress({ phase: step.name, percent: Math.round((index / steps.length) * 100) })
-      begun.push(step.name)
+      const names = stage.map(({ name }) => name)
+      ctx.progress({ phase: names.join(', '), percent: Math.round((begun.length / steps.length) * 100) })
+      begun.push(...names)
       await ctx.save({ begun: [...begun], state })
-      const startedAt = monotonicMs()
-      state = await step.run(params, state, ctx)
-      ctx.log.debug({ step: step.name, ms: Math.round(monotonicMs() - startedAt) }, 'step done')
-      afterStep?.(step.name)
+      const before = state
+      await sideBySide(stage, ctx, async (step, stepCtx) => {
+        const startedAt = monotonicMs()
+        const learned = await step.run(params, before, stepCtx)
+        state = { ...state, ...learned }
+        ctx.log.debug({ step: step.name, ms: Math.round(monotonicMs() - startedAt) }, 'step done')
+        afterStep?.(step.name)
+      })
     }
     return state
   } catch (error) {
@@ -46,6 +54,35 @@ export async function runSaga<P, S>(
     await undoSaga(steps, params, { begun, state }, ctx).catch(() => undefined)
     throw error
   }
+}
+
+function stagesOf<P, S>(steps: readonly SagaStep<P, S>[]): SagaStep<P, S>[][] {
+  const stages: SagaStep<P, S>[][] = []
+  for (const step of steps) {
+    const stage = step.besidePrevious === true ? stages.at(-1) : undefined
+    if (stage === undefined) stages.push([step])
+    else stage.push(step)
+  }
+  return stages
+}
+
+// Ends when all have ended: what is undone must not be in the making. Throws what the first to fail threw; what another one threw by itself is logged.
+async function sideBySide<T, C extends OpContext>(
+  all: readonly T[],
+  ctx: C,
+  run: (one: T, ctx: C) => Promise<void>,
+): Promise<void> {
+  const failed = new AbortController()
+  const each = { ...ctx, signal: AbortSignal.any([ctx.signal, failed.signal]) }
+  const fail = (error: unknown) => {
+    const isEcho = error === each.signal.reason
+    if (failed.signal.aborted && !isEcho)
+      ctx.log.warn({ err: errorText(error) }, 'a step beside one that failed ends too')
+    failed.abort(error)
+  }
+  const runs = all.map((one) => run(one, each).catch(fail))
+  await Promise.all(runs)
+  failed.signal.throwIfAborted()
 }
 
 /** Undoes what the journal says was begun, last first. An undo that fails is logged and the rest still runs; the first failure is rethrown at the end. */

@@ -1,6 +1,6 @@
 import type { Dispatcher, Pool } from 'undici'
 import type { ZodType } from 'zod'
-import { AgentError, errorText, type ErrorDetails } from '../core/errors.ts'
+import { AgentError, errorText, toAgentError, type ErrorDetails } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
 
 /** Unary calls of the Connect protocol with JSON, to one server. */
@@ -27,7 +27,15 @@ export interface ConnectClientOptions {
   readonly baseUrl: string
   readonly userAgent?: string
   readonly maxResponseBytes?: number
+  /** Of https; asked for each connection, so that renewed certificates count. The authorities of Node when absent. */
+  readonly tls?: ClientTls
 }
+
+/** Whom a client believes (PEM), and what it shows when it is asked for a certificate. */
+export type ClientTls = () => Promise<{
+  readonly ca: readonly string[]
+  readonly identity: { readonly key: string; readonly cert: string } | undefined
+}>
 
 const MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 const CONNECT_TIMEOUT_MS = 10_000
@@ -38,16 +46,30 @@ const MAX_WORDS = 300
 /** A client with its own pool of connections; nothing is opened before the first call. Throws CONFIG_INVALID for a URL that is not http(s). */
 export function createConnectClient(options: ConnectClientOptions): ConnectClient {
   const base = parseBaseUrl(options.baseUrl)
+  const tls = base.origin.startsWith('https:') ? options.tls : undefined
   const maxBytes = options.maxResponseBytes ?? MAX_RESPONSE_BYTES
   let pool: Promise<Pool> | undefined
   const open = async (): Promise<Pool> => {
     // Loaded at the first call: an agent without a control plane does not need it.
-    const { Pool } = await import('undici')
+    const { buildConnector, Pool } = await import('./undici.ts')
     return new Pool(base.origin, {
       connections: 4,
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
+      connect:
+        tls === undefined
+          ? { timeout: CONNECT_TIMEOUT_MS }
+          : (target, done) => {
+              tls().then(
+                ({ ca, identity }) =>
+                  // A connector of one's own does not hear of the pool's `allowH2`, and offers HTTP/2 by itself.
+                  buildConnector({ timeout: CONNECT_TIMEOUT_MS, allowH2: false, ca: [...ca], ...identity })(
+                    target,
+                    done,
+                  ),
+                (error: unknown) => done(toAgentError(error), null),
+              )
+            },
     })
   }
   const post = async (procedure: string, body: string, signal: AbortSignal) => {

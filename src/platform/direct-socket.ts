@@ -22,6 +22,7 @@ export class DirectSocket {
   #socket: Socket | undefined
   #target: { sink: ByteSink; ready: () => boolean; onBytes: (count: number) => number } | undefined
   #direct = false
+  #stopped = false
   #current: Uint8Array = this.#scratch
 
   constructor() {
@@ -43,6 +44,12 @@ export class DirectSocket {
     this.#target = { sink, ready, onBytes }
   }
 
+  /** Gives nothing more to the sink. */
+  stop(): void {
+    this.#stopped = true
+    this.#target = undefined
+  }
+
   /** Reads on after the sink was full. */
   resume(): void {
     if (this.#direct) this.#socket?.read(0)
@@ -57,6 +64,7 @@ export class DirectSocket {
     const target = this.#target
     // Order is kept because the parser has nothing left: every earlier byte has gone through it.
     if (target !== undefined && !this.#direct && socket.readableLength === 0 && target.ready()) this.#direct = true
+    if (this.#stopped) return false
     if (target === undefined || !this.#direct) return socket.push(Buffer.from(this.#current.subarray(0, count)))
     const wanted = target.onBytes(count)
     if (this.#current !== this.#scratch) target.sink.advance(wanted)

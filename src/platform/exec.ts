@@ -15,6 +15,12 @@ export interface Command {
   readonly okCodes?: readonly number[]
   /** Cap per stream; more output ends the command with COMMAND_FAILED. */
   readonly maxOutputBytes?: number
+  /** How long it gets after TERM to end in order before KILL. Default 2 s; more for tools that must not be cut in the middle and hold TERM back there. */
+  readonly killGraceMs?: number
+  /** What errors call it, when `file` only starts the tool that is meant. Default: the name of the file. */
+  readonly name?: string
+  /** Gets what it prints to stdout, as it comes; progress reports. */
+  readonly onOutput?: (text: string) => void
 }
 
 export interface CommandResult {
@@ -28,7 +34,8 @@ const STDERR_TAIL = 600
 
 /**
  * Runs a host tool without a shell, in its own process group, with LC_ALL=C. At the deadline or when `signal` fires the whole group gets
- * TERM and 2 s later KILL. Errors: COMMAND_MISSING, COMMAND_FAILED (exit code and end of stderr), COMMAND_STUCK (it survives KILL), DEADLINE_EXCEEDED, CANCELLED.
+ * TERM and 2 s later KILL. Errors: COMMAND_MISSING, COMMAND_FAILED (exit code and end of stderr), COMMAND_STUCK (it survives KILL; `pid` in the details), DEADLINE_EXCEEDED,
+ * CANCELLED.
  */
 export async function run(command: Command, signal?: AbortSignal): Promise<CommandResult> {
   // execa is loaded at the first use: an idle agent runs no tool, and start-up time counts.
@@ -44,15 +51,18 @@ export async function run(command: Command, signal?: AbortSignal): Promise<Comma
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.input === undefined ? { stdin: 'ignore' as const } : { input: command.input }),
   })
-  const ended = superviseGroup(child.pid, command.timeoutMs, signal)
+  const { onOutput } = command
+  if (onOutput !== undefined) child.stdout?.on('data', (chunk: Buffer) => onOutput(chunk.toString()))
+  const ended = superviseGroup(child.pid, command, signal)
   const result = await Promise.race([child, ended.abandoned])
   const why = ended.settle()
-  const name = command.file.split('/').at(-1)
+  const name = command.name ?? command.file.split('/').at(-1)
   if (result === undefined) {
     // It is left behind: waiting for it would hold up, and keep locked, what can go on without it.
     throw new AgentError(
       'COMMAND_STUCK',
       `${name} does not end although it was killed: it hangs in the kernel, as on a file system whose server is gone`,
+      { details: { command: String(name), pid: String(child.pid) } },
     )
   }
   if (result.code === 'ENOENT') {
@@ -87,7 +97,7 @@ type End = 'self' | 'deadline' | 'aborted'
 // Watches a running process group until `settle` is called, which tells why it ended.
 function superviseGroup(
   pid: number | undefined,
-  timeoutMs: number,
+  { timeoutMs, killGraceMs = KILL_GRACE_MS }: Command,
   signal: AbortSignal | undefined,
 ): { readonly abandoned: Promise<undefined>; settle(): End } {
   let why: End = 'self'
@@ -100,7 +110,7 @@ function superviseGroup(
     killTimer = setTimeout(() => {
       signalGroup(pid, 'SIGKILL')
       killTimer = setTimeout(() => abandon(undefined), KILL_GRACE_MS)
-    }, KILL_GRACE_MS)
+    }, killGraceMs)
   }
   const deadline = setTimeout(() => stop('deadline'), timeoutMs)
   const onAbort = () => stop('aborted')

@@ -16,6 +16,27 @@ export interface FetchPolicy {
   /** Opens loopback, private, link-local and other special addresses. */
   readonly allowPrivateAddresses: boolean
   readonly resolve?: ResolveAll
+  /** Mirrors that an admin has put in the place of others. */
+  readonly rewrites?: readonly UrlRewrite[]
+}
+
+/** URLs that begin with `from` are fetched from `to` instead; both end with a slash. */
+export interface UrlRewrite {
+  readonly from: string
+  readonly to: string
+}
+
+/** Where `text` is fetched from: the first rewrite whose prefix it has counts, once. */
+export function rewriteUrl(text: string, rewrites: readonly UrlRewrite[] = []): string {
+  // In normal form, so that no other spelling of the same URL gets around it.
+  const url = URL.parse(text)?.href ?? text
+  const rewrite = rewrites.find(({ from }) => url.startsWith(from))
+  return rewrite === undefined ? text : rewrite.to + url.slice(rewrite.from.length)
+}
+
+/** True for a server that an admin has named as a mirror: its address may be private. */
+export function isNamedMirror(url: URL, rewrites: readonly UrlRewrite[] = []): boolean {
+  return rewrites.some(({ to }) => URL.parse(to)?.origin === url.origin)
 }
 
 /** `text` as a URL the agent may fetch: http or https, no user or password, no literal address that the policy refuses. Throws URL_REFUSED. */
@@ -30,7 +51,7 @@ export function parseFetchUrl(text: string, policy: FetchPolicy): URL {
   }
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const special = isIP(host) === 0 ? /(^|\.)localhost\.?$/i.test(host) : !isPublicAddress(host)
-  if (special && !policy.allowPrivateAddresses) throw refusedAddress(host)
+  if (special && !policy.allowPrivateAddresses && !isNamedMirror(url, policy.rewrites)) throw refusedAddress(host)
   return url
 }
 

@@ -5,27 +5,46 @@ import Dispatchers from 'undici/lib/dispatcher/dispatcher.js'
 import EnvHttpProxyAgent from 'undici/lib/dispatcher/env-http-proxy-agent.js'
 import { AgentError, errorText, isAgentError } from '../core/errors.ts'
 import { DirectSocket, type ByteSink } from './direct-socket.ts'
-import { guardedLookup, parseFetchUrl, withoutQuery, type FetchPolicy } from './fetch-policy.ts'
+import {
+  guardedLookup,
+  isNamedMirror,
+  parseFetchUrl,
+  rewriteUrl,
+  withoutQuery,
+  type FetchPolicy,
+} from './fetch-policy.ts'
+import { trustedAuthorities } from './trusted-authorities.ts'
+import { acceptAnswer, type AnswerHeaders, type BodyFacts, type RangeRequest } from './http-answer.ts'
 
 // Loaded by file: the index brings fetch, caches and mocks with it, 13 MB in every transfer worker. The index would also add this method, which tunnels through proxies need.
 Object.assign(Dispatchers.prototype, { connect })
 
+/** How this host reaches servers; what is left out is taken from the environment. */
+export interface FetchNetwork {
+  /** More authorities to believe servers by, PEM. */
+  readonly caFile?: string
+  /** URL of the proxy for everything but `noProxy` (hosts and domains, separated by commas). */
+  readonly proxy?: string
+  readonly noProxy?: string
+}
+
 export interface FetchOptions extends FetchPolicy {
+  readonly network?: FetchNetwork
+  /** An Authorization header for this origin alone. */
+  readonly authorization?: { readonly origin: string; readonly value: string }
   /** Deadline for a connection, per hop. */
   readonly connectTimeoutMs: number
   /** Deadline for the response headers, per hop. */
   readonly headersTimeoutMs: number
   /** Follow a redirect from https to http: only when the content is verified by other means. */
   readonly allowDowngrade: boolean
+  /** Asks for the rest of the content only; everything may come instead. */
+  readonly range?: RangeRequest
   readonly signal: AbortSignal
 }
 
-/** A response of status 200 whose body has not been taken yet; the transfer waits until `receive`. */
-export interface OpenDownload {
-  /** Where the redirects ended, without query. */
-  readonly finalUrl: string
-  /** Announced length; undefined for a chunked or unbounded body. */
-  readonly contentLength: number | undefined
+/** An accepted response whose body has not been taken yet; the transfer waits until `receive`. */
+export interface OpenDownload extends BodyFacts {
   /**
    * Streams the body into `sink`, pausing while it is full. Resolves with the number of bytes at the complete end. Errors: DOWNLOAD_TRUNCATED, DOWNLOAD_CONNECT, abort reason.
    */
@@ -38,17 +57,25 @@ const MAX_REDIRECTS = 10
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
 
 /**
- * GETs `url` and follows redirects; every hop, and every address it resolves to, passes the policy. Proxies (`http_proxy`, `https_proxy`, `no_proxy`) and NODE_EXTRA_CA_CERTS are honoured. Errors:
- * URL_REFUSED, DOWNLOAD_CONNECT, DOWNLOAD_HTTP_STATUS, DOWNLOAD_STALLED (no headers in time), abort reason.
+ * GETs `url`, or what the policy has in its place, and follows redirects; every hop, and every address it resolves to, passes the policy. Proxies (`network`, else `http_proxy`, `https_proxy`, `no_proxy`) are honoured, servers believed by `trustedAuthorities`. Errors:
+ * URL_REFUSED, DOWNLOAD_CONNECT (detail `certificate` when that is what was refused), DOWNLOAD_STALLED (no headers in time), those of acceptAnswer, abort reason.
  */
 export async function openDownload(url: string, options: FetchOptions): Promise<OpenDownload> {
-  let target = parseFetchUrl(url, options)
+  let target = parseFetchUrl(rewriteUrl(url, options.rewrites), options)
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     options.signal.throwIfAborted()
-    const exchange = new Exchange(target, options)
+    const authorities = target.protocol === 'https:' ? await trustedAuthorities(options.network?.caFile) : undefined
+    const exchange = new Exchange(target, options, authorities)
     try {
       const { status, headers } = await exchange.headers
-      if (!REDIRECTS.includes(status)) return accept(exchange, target, status, headers)
+      if (!REDIRECTS.includes(status)) {
+        const facts = acceptAnswer(target, status, headers, options.range)
+        return {
+          ...facts,
+          receive: (sink, signal) => exchange.receive(sink, facts.contentLength, signal),
+          close: () => exchange.close(),
+        }
+      }
       const next = redirectTarget(target, headers['location'], options)
       exchange.close()
       target = next
@@ -63,15 +90,14 @@ export async function openDownload(url: string, options: FetchOptions): Promise<
   )
 }
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>
-
 function redirectTarget(from: URL, location: string | string[] | undefined, options: FetchOptions): URL {
   const next = typeof location === 'string' ? URL.parse(location, from.href) : null
   if (next === null) {
     throw new AgentError('DOWNLOAD_HTTP_STATUS', `${withoutQuery(from)} redirects without a usable location`)
   }
-  const target = parseFetchUrl(next.href, options)
-  if (from.protocol === 'https:' && target.protocol === 'http:' && !options.allowDowngrade) {
+  const target = parseFetchUrl(rewriteUrl(next.href, options.rewrites), options)
+  const downgraded = from.protocol === 'https:' && target.protocol === 'http:'
+  if (downgraded && !options.allowDowngrade && !isNamedMirror(target, options.rewrites)) {
     throw new AgentError(
       'URL_REFUSED',
       `${withoutQuery(from)} redirects from https to http; give a checksum, or the final URL`,
@@ -80,41 +106,39 @@ function redirectTarget(from: URL, location: string | string[] | undefined, opti
   return target
 }
 
-function accept(exchange: Exchange, url: URL, status: number, headers: Headers): OpenDownload {
-  const name = withoutQuery(url)
-  if (status !== 200) throw new AgentError('DOWNLOAD_HTTP_STATUS', `${name} answered with HTTP status ${status}`)
-  const encoding = headers['content-encoding']
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw new AgentError('DOWNLOAD_HTTP_STATUS', `${name} was sent with a content encoding that was not asked for`)
-  }
-  const announced = headers['content-length']
-  const contentLength =
-    typeof announced === 'string' && headers['transfer-encoding'] === undefined ? Number(announced) : undefined
+function requestHeaders({ origin }: URL, { range, authorization }: FetchOptions): Record<string, string> {
   return {
-    finalUrl: name,
-    contentLength,
-    receive: (sink, signal) => exchange.receive(sink, contentLength, signal),
-    close: () => exchange.close(),
+    ...(authorization?.origin === origin ? { authorization: authorization.value } : {}),
+    accept: '*/*',
+    'accept-encoding': 'identity',
+    'user-agent': 'limiquantix-node',
+    ...(range === undefined ? {} : { range: `bytes=${range.from}-` }),
+    ...(range?.ifRange === undefined ? {} : { 'if-range': range.ifRange }),
   }
 }
 
 /** One request on one connection. */
 class Exchange {
-  readonly headers: Promise<{ status: number; headers: Headers }>
+  readonly headers: Promise<{ status: number; headers: AnswerHeaders }>
   readonly #name: string
   readonly #agent: InstanceType<typeof EnvHttpProxyAgent>
   readonly #direct: DirectSocket | undefined
-  readonly #headersArrived = Promise.withResolvers<{ status: number; headers: Headers }>()
+  readonly #headersArrived = Promise.withResolvers<{ status: number; headers: AnswerHeaders }>()
   readonly #ended = Promise.withResolvers<number>()
   #controller: Dispatcher.DispatchController | undefined
   #sink: ByteSink | undefined
   #received = 0
   #expected: number | undefined
 
-  constructor(url: URL, options: FetchOptions) {
+  constructor(url: URL, options: FetchOptions, authorities: string[] | undefined) {
     this.#name = withoutQuery(url)
     this.#direct = url.protocol === 'http:' ? new DirectSocket() : undefined
+    const { proxy, noProxy } = options.network ?? {}
+    const trust = authorities === undefined ? {} : { ca: authorities }
     this.#agent = new EnvHttpProxyAgent({
+      ...(proxy === undefined ? {} : { httpProxy: proxy, httpsProxy: proxy }),
+      ...(noProxy === undefined ? {} : { noProxy }),
+      requestTls: trust,
       connections: 1,
       pipelining: 1,
       allowH2: false,
@@ -125,7 +149,10 @@ class Exchange {
       connect: buildConnector({
         allowH2: false,
         timeout: options.connectTimeoutMs,
-        lookup: guardedLookup(options),
+        lookup: guardedLookup(
+          isNamedMirror(url, options.rewrites) ? { ...options, allowPrivateAddresses: true } : options,
+        ),
+        ...trust,
         ...(this.#direct === undefined ? {} : { onread: this.#direct.onread }),
       }),
     })
@@ -138,7 +165,7 @@ class Exchange {
         origin: url.origin,
         path: url.pathname + url.search,
         method: 'GET',
-        headers: { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'limiquantix-node' },
+        headers: requestHeaders(url, options),
       },
       {
         onRequestStart: (controller) => {
@@ -183,6 +210,9 @@ class Exchange {
     } finally {
       signal.removeEventListener('abort', onAbort)
       sink.onSpace = undefined
+      // The sink may be going on with another connection: what still arrives on this one is not for it.
+      this.#sink = undefined
+      this.#direct?.stop()
       this.close()
     }
   }
@@ -225,14 +255,13 @@ class Exchange {
       if (isAgentError(cause)) return cause
     }
     const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-    const hint = /CERT|ISSUER|SIGNATURE/.test(code) ? '; name the CA file of the server in NODE_EXTRA_CA_CERTS' : ''
+    const certificate = /CERT|ISSUER|SIGNATURE/.test(code)
+    const hint = certificate ? '; name the CA file of the server in images.ca_file or NODE_EXTRA_CA_CERTS' : ''
     const text = errorText(error) || code
     return new AgentError(
       'DOWNLOAD_CONNECT',
       `${this.#name}: ${text.includes(code) ? text : `${text} (${code})`}${hint}`,
-      {
-        cause: error,
-      },
+      { cause: error, ...(certificate ? { details: { certificate: code } } : {}) },
     )
   }
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { access, readlink } from 'node:fs/promises'
 import { AgentError, isAgentError } from '../core/errors.ts'
 import { run, type Command } from './exec.ts'
 import { MountQueue } from './mount-queue.ts'
+import { isManagedHost } from './managed-host.ts'
 import { readMounts, type MountEntry } from './mounts.ts'
 
 /** One mount as mount(8) is asked for it. Options are single ones, without commas. */
@@ -52,7 +52,7 @@ export function createMounter(options: { direct?: boolean } = {}): Mounter {
     entryAt: async (target) => (await readMounts()).findLast((entry) => entry.mountPoint === target),
     async mount(request, signal) {
       const command = mountCommand(request)
-      managed ??= options.direct === true ? Promise.resolve(false) : isManaged()
+      managed ??= options.direct === true ? Promise.resolve(false) : isManagedHost()
       if (await managed) await runAsUnit(command, signal)
       else await run(command, signal)
     },
@@ -109,14 +109,4 @@ async function runAsUnit(command: Command, signal: AbortSignal): Promise<void> {
 function asMount(error: AgentError): AgentError {
   const message = error.message.replace(/^systemd-run /, 'mount ')
   return new AgentError(error.reason, message, { cause: error, details: { ...error.details, command: 'mount' } })
-}
-
-// sd_booted(3), and the same mount namespace: what PID 1 mounts must be visible here.
-async function isManaged(): Promise<boolean> {
-  try {
-    await access('/run/systemd/system')
-    return (await readlink('/proc/1/ns/mnt')) === (await readlink('/proc/self/ns/mnt'))
-  } catch {
-    return false
-  }
 }

@@ -1,7 +1,10 @@
 import { fork, type ChildProcess } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { getPriority, setPriority } from 'node:os'
 import path from 'node:path'
 import type { Logger } from '../core/context.ts'
-import { AgentError, fromErrorRecord, toErrorRecord, type ErrorRecord } from '../core/errors.ts'
+import { AgentError, fromErrorRecord, isAgentError, toErrorRecord, type ErrorRecord } from '../core/errors.ts'
+import { abortable } from '../core/keyed-lock.ts'
 
 /** Requests a worker process answers, by method name. `signal` fires when the caller gave up. */
 export type WorkerHandlers = Readonly<Record<string, WorkerHandler>>
@@ -23,6 +26,17 @@ const STUCK_AFTER_MS = 2_000
 /** How long a worker may take to start; the deadlines of its calls begin after that, so that a busy host is not taken for a dead file system. */
 const START_TIMEOUT_MS = 30_000
 
+/** By how much a process is nicer (nice(2)) than the agent whose work can wait for that of the agent and of its other helpers. */
+const BACKGROUND_NICE = 10
+const MAX_NICE = 19
+/** Reads, writes and syncs that such a process has under way at once: a sync keeps a thread for as long as the disk takes. Node's own number is 4. */
+const BACKGROUND_IO_THREADS = '8'
+
+export interface WorkerTraits {
+  /** Moves bytes for long and yields the processor to whatever answers somebody, with all its threads and children. */
+  readonly background?: boolean
+}
+
 interface Pending {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
@@ -42,7 +56,12 @@ export interface CallOptions {
   readonly onTimeout?: 'kill' | 'cancel'
   /** The process is up and the deadline of this call begins. */
   readonly onBegin?: () => void
+  /** The call changes nothing: it is made once more when the process was killed because another call hung, perhaps on other storage. */
+  readonly repeatable?: boolean
 }
+
+/** `details.cause` of a WORKER_DIED that another call brought about. */
+const ANOTHER_HUNG = 'ANOTHER_CALL_HUNG'
 
 /**
  * A child process of this program that does what may block. Started at the first call, again after it died; killed at a call's deadline. One that does not
@@ -52,6 +71,7 @@ export class WorkerProcess {
   readonly #kind: string
   readonly #name: string
   readonly #log: Logger
+  readonly #traits: WorkerTraits
   #child: ChildProcess | undefined
   #ready = false
   readonly #leaving = new Set<ChildProcess>()
@@ -60,9 +80,10 @@ export class WorkerProcess {
   #stuck = 0
   #closed = false
 
-  constructor(kind: string, name: string, log: Logger) {
+  constructor(kind: string, name: string, log: Logger, traits: WorkerTraits = {}) {
     this.#kind = kind
     this.#name = name
+    this.#traits = traits
     this.#log = log.child({ worker: name })
   }
 
@@ -78,7 +99,18 @@ export class WorkerProcess {
 
   /** Calls `method`. Errors: those of the handler, DEADLINE_EXCEEDED, CANCELLED (abort reason), WORKER_DIED, WORKER_STUCK, SHUTTING_DOWN. */
   async call<T>(method: string, params: unknown, options: CallOptions): Promise<T> {
+    try {
+      return await this.#callOnce<T>(method, params, options)
+    } catch (error) {
+      const innocent = isAgentError(error, 'WORKER_DIED') && error.details.cause === ANOTHER_HUNG
+      if (!innocent || options.repeatable !== true) throw error
+      return this.#callOnce<T>(method, params, options)
+    }
+  }
+
+  async #callOnce<T>(method: string, params: unknown, options: CallOptions): Promise<T> {
     options.signal.throwIfAborted()
+    if (this.#child === undefined && this.#leaving.size > 0) await abortable(this.#left(), options.signal)
     if (this.#closed) throw new AgentError('SHUTTING_DOWN', `the ${this.#name} worker is closed`)
     if (this.#stuck > 0)
       throw new AgentError('WORKER_STUCK', `a helper of ${this.#name} hangs in the kernel on a dead file system`)
@@ -126,11 +158,7 @@ export class WorkerProcess {
     const child = this.#child
     if (child !== undefined)
       this.#kill(child, 'no longer needed', new AgentError('SHUTTING_DOWN', `${this.#name} ends`))
-    const left = [...this.#leaving].map((each) => new Promise((resolve) => each.once('exit', resolve)))
-    const { promise: late, resolve } = Promise.withResolvers<void>()
-    const timer = setTimeout(resolve, STUCK_AFTER_MS)
-    await Promise.race([Promise.all(left), late])
-    clearTimeout(timer)
+    await this.#left()
   }
 
   /** Ends the process; calls in flight fail with SHUTTING_DOWN. */
@@ -142,13 +170,26 @@ export class WorkerProcess {
     child?.kill('SIGKILL')
   }
 
+  // Resolves when what was killed has left, or counts as stuck: there never are two processes at work on one file system.
+  async #left(): Promise<void> {
+    const left = [...this.#leaving].map((each) => new Promise((resolve) => each.once('exit', resolve)))
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, STUCK_AFTER_MS)
+    await Promise.race([Promise.all(left), late])
+    clearTimeout(timer)
+  }
+
   #start(): ChildProcess {
+    const background = this.#traits.background === true
     const child = fork(entryFile(), ['worker', this.#kind], {
+      env: { ...process.env, ...(background ? { UV_THREADPOOL_SIZE: BACKGROUND_IO_THREADS } : {}) },
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // Not what test runners and inspectors put here for themselves. Small young generation: workers move bytes, not objects.
       execArgv: ['--max-semi-space-size=1'],
     })
+    // At once, for the threads it will have inherit it.
+    if (background && child.pid !== undefined) yieldProcessor([child.pid])
     child.on('message', (message: FromWorker) => this.#onMessage(child, message))
     child.on('error', (error) => this.#onGone(child, error.message))
     child.on('exit', (code, signal) => this.#onGone(child, signal ?? `exit code ${code}`))
@@ -163,6 +204,8 @@ export class WorkerProcess {
   #onMessage(child: ChildProcess, message: FromWorker): void {
     if ('ready' in message) {
       if (this.#child !== child) return
+      // On Linux each thread has its own priority, and those that began before the first word to the process do not have it.
+      if (this.#traits.background === true) yieldProcessor(threadsOf(child))
       this.#ready = true
       for (const call of this.#pending.values()) call.begin()
       return
@@ -185,7 +228,9 @@ export class WorkerProcess {
   #kill(
     child: ChildProcess,
     why: string,
-    error = new AgentError('WORKER_DIED', `the ${this.#name} worker was killed because another of its calls hung`),
+    error = new AgentError('WORKER_DIED', `the ${this.#name} worker was killed because another of its calls hung`, {
+      details: { cause: ANOTHER_HUNG },
+    }),
   ): void {
     if (this.#child === child) this.#child = undefined
     this.#log.debug({ why, pid: child.pid }, 'killing worker')
@@ -237,13 +282,34 @@ export function serveWorker(handlers: WorkerHandlers): void {
   reply({ ready: true })
 }
 
+function yieldProcessor(threads: readonly number[]): void {
+  for (const thread of threads) {
+    try {
+      setPriority(thread, Math.min(MAX_NICE, getPriority() + BACKGROUND_NICE))
+    } catch {
+      // It has ended; of a process, that is told by 'exit'.
+    }
+  }
+}
+
+function threadsOf({ pid }: ChildProcess): number[] {
+  try {
+    return readdirSync(`/proc/${pid ?? 0}/task`).map(Number)
+  } catch {
+    return []
+  }
+}
+
 function send(child: ChildProcess, message: ToWorker): void {
   // A closed channel is reported by 'exit'; the callback keeps Node from throwing it here.
   if (child.connected) child.send(message, () => undefined)
 }
 
-// In a checkout this file is src/platform/workers.ts; in a bundle it is the program itself.
+// In a checkout this file is src/platform/workers.ts, and whoever runs it may be a test; a bundle (scripts/build.ts) is started by its program, which this is some part of.
 function entryFile(): string {
-  const here = import.meta.filename
-  return path.basename(here) === 'workers.ts' ? path.join(import.meta.dirname, '..', 'main.ts') : here
+  const { filename, dirname } = import.meta
+  const [, program] = process.argv
+  return path.basename(filename) === 'workers.ts' || program === undefined
+    ? path.join(dirname, '..', 'main.ts')
+    : program
 }

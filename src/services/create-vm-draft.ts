@@ -5,6 +5,8 @@ import type {
   BootDevice,
   CdromSpec,
   CloudInitConfig,
+  ConsoleSpec,
+  CrashPolicy,
   CreateVmRequest,
   DiskBus,
   DiskFormat,
@@ -12,7 +14,10 @@ import type {
   Firmware,
   NicModel,
   NicSpec,
+  VmSpec,
+  WatchdogAction,
 } from '../core/model.ts'
+import { guestProfile } from '../domains/guest-profiles.ts'
 import { fieldChecks, type FieldChecks } from './request-fields.ts'
 
 /** A create request in the units of the wire, with enumerations resolved and nothing checked. Empty texts and zeros mean "not given". */
@@ -33,13 +38,21 @@ export interface CreateVmDraft {
   readonly cdroms: readonly CdromSpec[]
   readonly cloudInit: CloudInitConfig | undefined
   readonly guestOs: string
+  /** Absent = as suits the guest. */
+  readonly secureBoot?: boolean | undefined
+  readonly tpm?: boolean | undefined
+  readonly cpuModel?: string | undefined
+  readonly onCrash?: CrashPolicy | undefined
+  readonly watchdog?: WatchdogAction | undefined
+  readonly console?: (ConsoleSpec & { readonly vncPassword: string }) | undefined
 }
 
 export interface DiskDraft {
   readonly id: string
   readonly path: string
   readonly sizeGib: number
-  readonly bus: DiskBus
+  /** Absent = as suits the guest, which only a create knows; else virtio. */
+  readonly bus: DiskBus | undefined
   readonly format: DiskFormat
   readonly readonly: boolean
   readonly bootable: boolean
@@ -54,7 +67,9 @@ export interface NicDraft {
   readonly macAddress: string
   readonly bridge: string
   readonly network: string
-  readonly model: NicModel
+  /** Absent: as the bus of a disk. */
+  readonly model: NicModel | undefined
+  readonly bandwidthMbps?: number | undefined
 }
 
 const MAX_VCPUS = 4096
@@ -80,8 +95,13 @@ export function toCreateVmRequest(draft: CreateVmDraft, nameOf?: (path: string) 
   }
   const vmId = draft.vmId === '' ? randomUUID() : parseUuid(draft.vmId, name('vmId'))
   if (vmId === NIL_UUID) check.fail('vmId', 'the nil UUID does not name a VM')
-  const disks = list(draft.disks, 'disks', (disk, path, index) => checkDisk(disk, path, index, check, name))
-  const nics = list(draft.nics, 'nics', (nic, path, index) => checkNic(nic, path, index, check, name))
+  const { diskBus, nicModel } = guestProfile(draft.guestOs)
+  const disks = list(draft.disks, 'disks', ({ bus = diskBus, ...disk }, path, index) =>
+    checkDisk({ ...disk, bus }, path, index, check, name),
+  )
+  const nics = list(draft.nics, 'nics', ({ model = nicModel, ...nic }, path, index) =>
+    checkNic({ ...nic, model }, path, index, check, name),
+  )
   const cdroms = list(draft.cdroms, 'cdroms', (cdrom, path, index) => ({
     id: parseId(cdrom.id || `cdrom${index}`, name(`${path}.id`)),
     isoPath: check.text(cdrom.isoPath, `${path}.isoPath`, { maxBytes: PATH_BYTES }),
@@ -98,6 +118,7 @@ export function toCreateVmRequest(draft: CreateVmDraft, nameOf?: (path: string) 
       memoryBytes: check.integer(draft.memoryMib, 'memoryMib', { min: MIN_MEMORY_MIB, max: MAX_MEMORY_MIB }) * MIB,
       hugepages: draft.memoryHugepages,
       firmware: draft.firmware,
+      ...machineWishes(draft, check),
       bootOrder: resolveBootOrder(draft.bootOrder, cdroms),
       disks,
       nics,
@@ -106,6 +127,18 @@ export function toCreateVmRequest(draft: CreateVmDraft, nameOf?: (path: string) 
       guestOs: check.text(draft.guestOs, 'guestOs', { maxBytes: 64 }),
     },
   }
+}
+
+/** Checks a draft of one disk to attach, as `toCreateVmRequest` does its disks; one without an id gets a new one. Errors: VM_SPEC_INVALID, INVALID_NAME, naming the field. */
+export function toDiskSpec(draft: DiskDraft, nameOf: (path: string) => string = (path) => path): DiskSpec {
+  const id = draft.id === '' ? `disk-${randomUUID().slice(0, 8)}` : draft.id
+  return checkDisk({ ...draft, id }, 'disk', 0, fieldChecks('VM_SPEC_INVALID', nameOf), nameOf)
+}
+
+/** As `toDiskSpec`, of a NIC. */
+export function toNicSpec(draft: NicDraft, nameOf: (path: string) => string = (path) => path): NicSpec {
+  const id = draft.id === '' ? `nic-${randomUUID().slice(0, 8)}` : draft.id
+  return checkNic({ ...draft, id }, 'nic', 0, fieldChecks('VM_SPEC_INVALID', nameOf), nameOf)
 }
 
 // Domain names become file names of libvirt, so the rules of a file name hold on top of those of text.
@@ -125,6 +158,25 @@ function checkLabels(labels: Readonly<Record<string, string>>, check: FieldCheck
     check.text(value, `labels[${JSON.stringify(key)}]`, { maxBytes: 4096, multiline: true })
   }
   return Object.fromEntries(entries)
+}
+
+// What the guest's profile decides is decided here, so that the request that is kept says what the VM has.
+function machineWishes(
+  { firmware, guestOs, secureBoot, tpm, cpuModel, onCrash, watchdog, console }: CreateVmDraft,
+  check: FieldChecks,
+): Partial<VmSpec> {
+  const trusted = firmware === 'uefi' && guestProfile(guestOs).trusted
+  const { vncPassword = '', ...displays } = console ?? {}
+  const ports = { vncPort: 0, spice: false, spicePort: 0, ...displays }
+  return {
+    ...((secureBoot ?? trusted) ? { secureBoot: true } : {}),
+    ...((tpm ?? trusted) ? { tpm: true } : {}),
+    ...(cpuModel ? { cpuModel: check.text(cpuModel, 'cpuModel', { maxBytes: 64 }) } : {}),
+    ...(onCrash === undefined || onCrash === 'restart' ? {} : { onCrash }),
+    ...(watchdog === undefined ? {} : { watchdog }),
+    ...(ports.vncPort || ports.spice || ports.spicePort ? { console: ports } : {}),
+    ...(vncPassword === '' ? {} : { vncPassword }),
+  }
 }
 
 // cpuCores is the total. Wizards send sockets along with a total, so sockets and threads only shape it and never multiply it.
@@ -153,7 +205,7 @@ function checkDisk(
     id: parseId(disk.id || `disk${index}`, name(`${path}.id`)),
     path: check.text(disk.path, `${path}.path`, { maxBytes: PATH_BYTES }),
     sizeBytes: check.integer(disk.sizeGib, `${path}.sizeGib`, { min, max: MAX_DISK_GIB }) * GIB,
-    bus: disk.bus,
+    bus: disk.bus ?? 'virtio',
     format: disk.format,
     readonly: disk.readonly,
     bootable: disk.bootable,
@@ -179,7 +231,8 @@ function checkNic(
     macAddress: nic.macAddress.toLowerCase(),
     bridge: check.text(nic.bridge, `${path}.bridge`, { maxBytes: 15 }),
     network: check.text(nic.network, `${path}.network`, { maxBytes: 255 }),
-    model: nic.model,
+    model: nic.model ?? 'virtio',
+    ...(nic.bandwidthMbps ? { bandwidthMbps: check.integer(nic.bandwidthMbps, `${path}.bandwidthMbps`, {}) } : {}),
   }
 }
 

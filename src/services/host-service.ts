@@ -1,5 +1,7 @@
 import type { ControlPlaneStatus, HypervisorFacts } from '../core/model.ts'
 import type { HostInventory } from '../host/inventory.ts'
+import { abortable } from '../core/keyed-lock.ts'
+import type { HostIoCounters } from '../host/io-counters.ts'
 import type { Telemetry } from '../host/telemetry.ts'
 import { monotonicMs } from '../platform/clock.ts'
 import type { HostService } from './contracts.ts'
@@ -13,6 +15,7 @@ export interface HostServiceOptions {
   readonly agentId: string
   readonly inventory: HostInventory
   readonly telemetry: Pick<Telemetry, 'load'>
+  readonly io: Pick<HostIoCounters, 'read'>
   /** Called for every question; must answer at once. */
   readonly hypervisor: () => HypervisorStatus
   /** State of the link; undefined without a control plane. Must answer at once. */
@@ -40,6 +43,7 @@ export function createHostService(options: HostServiceOptions): HostService {
     facts: (signal) => options.inventory.read(signal),
     hypervisor: () => ({ name: HYPERVISOR_NAME, ...options.hypervisor() }),
     load: () => options.telemetry.load(),
+    counters: (signal) => abortable(options.io.read(), signal),
     controlPlane: () => options.controlPlane(),
     nodeId: () => options.agentId,
     readiness() {

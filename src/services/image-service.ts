@@ -4,7 +4,9 @@ import { parseId } from '../core/ids.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import type { DownloadJob, DownloadRequest } from '../core/model.ts'
 import { IMAGE_DOWNLOAD, type ImageDownloads } from '../images/download.ts'
-import { planDownload, type DownloadSettings } from '../images/download-plan.ts'
+import { planDownload, type DownloadParams, type DownloadSettings } from '../images/download-plan.ts'
+import { completeRequest, type ImageHomes } from '../images/library/catalog-request.ts'
+import type { ImageCatalog } from '../images/library/image-catalog.ts'
 import { downloadJobView, type DownloadRecord } from '../images/job-view.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import { isFinal } from '../operations/operation.ts'
@@ -17,6 +19,11 @@ export interface ImageServiceDeps {
   /** The handler that is registered with `operations`. */
   readonly downloads: ImageDownloads
   readonly settings: DownloadSettings
+  readonly catalog: ImageCatalog
+  /** Where images go when a request does not say. */
+  readonly homes: ImageHomes
+  /** Hears of every question after a job that has ended. */
+  readonly onEndTold?: (jobId: string) => void
   readonly log: Logger
 }
 
@@ -38,19 +45,32 @@ export function createImageService(deps: ImageServiceDeps): ImageService {
     async download(request: DownloadRequest, signal: AbortSignal): Promise<DownloadJob> {
       const id = request.jobId === undefined ? undefined : parseId(request.jobId, 'jobId')
       const ctx = withDeadline({ signal, log: deps.log }, PLAN_TIMEOUT_MS)
-      const params = await planDownload(request, deps.pools, deps.settings, ctx)
+      const complete = await completeRequest(request, deps.catalog, deps.homes)
+      const params = await planDownload(complete, deps.pools, deps.settings, ctx)
       const path = `${params.directory}/${params.fileName}`
-      const { id: jobId } = await operations.start(IMAGE_DOWNLOAD, params, {
-        ...(id === undefined ? {} : { id }),
-        subject: `image ${params.fileName}`,
-        // Another URL or checksum for the same file is another job: it waits for the lock and then meets what the first one made.
-        dedupeKey: JSON.stringify([path, params.url, params.checksum?.hex ?? '']),
-        locks: [`image:${path}`],
-      })
+      const key = await downloads.keepCredentials(request.credentials)
+      const { id: jobId, params: of } = await operations.start(
+        IMAGE_DOWNLOAD,
+        { ...params, ...key },
+        {
+          ...(id === undefined ? {} : { id }),
+          subject: `image ${params.fileName}`,
+          // Another URL or checksum for the same file is another job: it waits for the lock and then meets what the first one made.
+          dedupeKey: JSON.stringify([path, params.url, params.proof ?? '']),
+          locks: [`image:${path}`],
+        },
+      )
+      // The job of an earlier request has its own.
+      await downloads.releaseCredentials(key, of as DownloadParams)
       await settled(operations, jobId, signal)
       return view(find(jobId))
     },
-    job: (jobId) => view(find(jobId)),
+    job(jobId) {
+      const record = find(jobId)
+      if (isFinal(record.state)) deps.onEndTold?.(jobId)
+      return view(record)
+    },
+    catalog: () => deps.catalog.list(),
     jobs: () =>
       operations
         .list()

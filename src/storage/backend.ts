@@ -1,5 +1,14 @@
 import type { OpContext } from '../core/context.ts'
-import type { DiskFormat, DiskSource, PoolConfig, PoolKind, PoolObservation, Volume } from '../core/model.ts'
+import type {
+  DiskFormat,
+  DiskSource,
+  PoolConfig,
+  PoolKind,
+  PoolObservation,
+  Volume,
+  VolumeSnapshot,
+} from '../core/model.ts'
+import type { ConfinementKind } from '../platform/confinement.ts'
 import type { MountEntry } from '../platform/mounts.ts'
 import type { PoolGuard } from './pool-guard.ts'
 import type { PoolMarker } from './pool-marker.ts'
@@ -12,8 +21,13 @@ export type VolumeContent =
   | { readonly type: 'empty' }
   /** A qcow2 overlay on `path`, whose format is stated, never guessed. File pools only. */
   | { readonly type: 'overlay'; readonly path: string; readonly format: DiskFormat }
-  /** A full copy of another volume or image. */
-  | { readonly type: 'copy'; readonly path: string; readonly format: DiskFormat }
+  /** A full copy of an image or volume, wherever it is. */
+  | { readonly type: 'copy'; readonly source: DiskSource }
+  /**
+   * The same bytes as another volume of this pool, now or at its snapshot; independent of it for whoever uses it, and made the cheapest way the pool has. A larger
+   * size grows the clone. VOLUME_NOT_FOUND, SNAPSHOT_NOT_FOUND, VOLUME_TOO_SMALL for less than the source has.
+   */
+  | { readonly type: 'clone'; readonly volume: string; readonly snapshot?: string }
 
 export interface VolumeSpec {
   /** Pool-relative name: components of `[A-Za-z0-9_.-]` joined by `/`, without a format suffix. */
@@ -23,6 +37,29 @@ export interface VolumeSpec {
   readonly content: VolumeContent
   /** Who the volume is made for, kept with it so that a repeated or undone request knows its own: `vm:<id>`. */
   readonly owner: string
+}
+
+/** How far the content of a new volume is copied, in bytes of what a guest sees, and how the tool is confined that copies it. */
+export interface CopyReport {
+  readonly bytesDone: number
+  readonly bytesTotal: number
+  readonly confinement: ConfinementKind
+}
+
+/** What whoever asks for a copy of image data wants besides the copy. */
+export interface CopyOptions {
+  /** Hears how far it is. */
+  readonly onCopy?: (report: CopyReport) => void
+  /** How long it may be silent; by default half an hour, or more for huge images (defaultStallTimeoutMs). */
+  readonly stallTimeoutMs?: number
+}
+
+/** What the maker of a volume wants besides the volume: also of the copy of its content, when there is one. */
+export interface CreateOptions extends CopyOptions {
+  /**
+   * Text that becomes `note` of the volume in one step with the volume itself, and goes with it, in pools that hosts share without files; pools of one host keep none. No secrets, at most some KiB. A clone of the volume has none.
+   */
+  readonly note?: string
 }
 
 /** Facts about a backend that generic code acts on; data instead of branching. */
@@ -46,6 +83,8 @@ export interface Activation {
   readonly outcome: 'activated' | 'already-active'
   /** Identity of a file pool as of now. */
   readonly guard?: PoolGuard
+  /** What `resume` is to be given later, of a pool without a guard that tells its initialisations apart. */
+  readonly generation?: string
 }
 
 /**
@@ -73,20 +112,60 @@ export interface PoolBackend {
   probe(ctx: OpContext): Promise<ProbeResult>
   listVolumes(ctx: OpContext): Promise<Volume[]>
   getVolume(name: string, ctx: OpContext): Promise<Volume | undefined>
-  /** The same spec again returns the same volume; another one under the name is VOLUME_CONFLICT; nothing is left behind on failure or abort. */
-  createVolume(spec: VolumeSpec, ctx: OpContext): Promise<Volume>
-  /** Success when it is gone. With `owner`, only a volume made for that owner is deleted and anything else is left alone without an error. */
+  /**
+   * The same spec again returns the same volume, whatever became of its content's source; another one under the name is VOLUME_CONFLICT; a format that is not of
+   * `traits.formats` is INVALID_REQUEST; nothing is left behind on failure or abort.
+   */
+  createVolume(spec: VolumeSpec, ctx: OpContext, options?: CreateOptions): Promise<Volume>
+  /**
+   * Success when it is gone. With `owner`, only a volume made for that owner, or one beneath it (`<owner>:…`), is deleted and anything else is left alone without an error. Its snapshots go with it.
+   * VOLUME_IN_USE while other volumes need it (overlays, or clones where the pool has them share bytes); a clone that does not lives on.
+   */
   deleteVolume(name: string, ctx: OpContext, owner?: string): Promise<'deleted' | 'already-deleted'>
   /** VOLUME_NOT_FOUND when it is not there. */
   diskSource(name: string, ctx: OpContext): Promise<DiskSource>
+  /** True when a volume of this pool, there or not, would be at `place` (placeOf). Pure. */
+  holds(place: string): boolean
   /** Grows the volume; VOLUME_TOO_SMALL for less than it has. */
   readonly resize?: (name: string, sizeBytes: number, ctx: OpContext) => Promise<Volume>
+  readonly snapshots?: VolumeSnapshots
+  readonly layers?: VolumeLayers
+}
+
+/** A file that an overlay stands on. */
+export interface LayerBase {
+  readonly path: string
+  readonly format: DiskFormat
+}
+
+/** Overlays that a VM's disk grows over itself, for pools of files. Nobody has what is changed open: the caller sees to that. VOLUME_NOT_FOUND. */
+export interface VolumeLayers {
+  /** Absolute path of overlay `volume`, there or not. Pure. */
+  path(volume: string): string
+  /** Writes what overlay `volume` holds into the file right below it, which grows with it; the overlay stays as it is. POOL_FULL, DISK_CHAIN_BROKEN when it stands on another one; a failure leaves the overlay as good as before, but its base only below it. */
+  commit(volume: string, base: LayerBase, ctx: OpContext): Promise<void>
+  /** Puts overlay `volume` on another file with the same content, and records that; no data move. The same again changes nothing. */
+  putOn(volume: string, base: LayerBase, ctx: OpContext): Promise<void>
+}
+
+/** Snapshots of the volumes of a pool, for pools that can. Nobody writes to the volume meanwhile: the volume manager sees to that. */
+export interface VolumeSnapshots {
+  /** The same name again is the same snapshot. INVALID_NAME (parseSnapshotName), VOLUME_NOT_FOUND, SNAPSHOT_UNSUPPORTED where the volume's format has none. */
+  create(volume: string, snapshot: string, ctx: OpContext): Promise<VolumeSnapshot>
+  /** Oldest first. VOLUME_NOT_FOUND. */
+  list(volume: string, ctx: OpContext): Promise<VolumeSnapshot[]>
+  /** Success when it is gone, with its volume too. SNAPSHOT_IN_USE while a clone needs it; a clone that does not lives on. */
+  delete(volume: string, snapshot: string, ctx: OpContext): Promise<'deleted' | 'already-deleted'>
 }
 
 /** What the host offers a backend that looks for a lost pool. */
 export interface DiscoveryFacts {
+  /** Ends with the search. */
+  readonly ctx: OpContext
   /** All mounts but those of known pools. */
   readonly mounts: readonly MountEntry[]
+  /** Places (placeOf) of the disks and media of the domains on this host, outside of the directories of known pools. Empty while libvirt cannot be asked. */
+  readonly guestPlaces: readonly string[]
   /** The pool marker in `directory`, or undefined; never hangs for longer than a probe, and a dead directory delays no other. */
   readMarker(directory: string): Promise<PoolMarker | undefined>
 }

@@ -1,5 +1,6 @@
 import type { OpContext } from '../core/context.ts'
 import { errorText } from '../core/errors.ts'
+import { isInside } from '../platform/files.ts'
 import type { DiscoveredPool, PoolBackendFactory, PoolTraits } from './backend.ts'
 import type { StorageEnvironment } from './environment.ts'
 
@@ -7,6 +8,8 @@ import type { StorageEnvironment } from './environment.ts'
 export interface Search {
   readonly poolId?: string
   readonly knownRoots: readonly string[]
+  /** Places (placeOf) that guests use. */
+  readonly guestPlaces: readonly string[]
 }
 
 /**
@@ -14,12 +17,13 @@ export interface Search {
  * is skipped and logged.
  */
 export async function discoverPools(
-  { poolId, knownRoots }: Search,
+  { poolId, knownRoots, guestPlaces: used }: Search,
   factories: readonly PoolBackendFactory[],
   environment: StorageEnvironment,
   ctx: OpContext,
 ): Promise<DiscoveredPool[]> {
   const mounts = (await environment.mounter.list()).filter(({ mountPoint }) => !knownRoots.includes(mountPoint))
+  const guestPlaces = used.filter((place) => !knownRoots.some((root) => root !== '' && isInside(root, place)))
   const readMarker = async (root: string, { isolation }: PoolTraits) => {
     // Where a file system can hang, a helper for each place: a dead one among the candidates must not take the others with it.
     const target = { poolId: `discovery at ${root}`, isolation }
@@ -36,7 +40,7 @@ export async function discoverPools(
   const found: DiscoveredPool[] = []
   for (const factory of factories) {
     if (factory.discover === undefined) continue
-    const facts = { mounts, readMarker: (root: string) => readMarker(root, factory.traits) }
+    const facts = { ctx, mounts, guestPlaces, readMarker: (root: string) => readMarker(root, factory.traits) }
     found.push(...(await factory.discover(facts, poolId)))
     if (poolId !== undefined && found.length > 0) break
   }

@@ -1,5 +1,4 @@
 import type { OpContext } from '../core/context.ts'
-import { formatBytes, GIB, MIB } from '../core/bytes.ts'
 import { AgentError } from '../core/errors.ts'
 import type { PoolKind, PoolObservation } from '../core/model.ts'
 import { monotonicMs } from '../platform/clock.ts'
@@ -7,6 +6,7 @@ import type { Activation, ActivationRequest, PoolTraits, ProbeResult } from './b
 import type { StorageEnvironment } from './environment.ts'
 import { FileVolumes } from './file-volumes.ts'
 import type { PoolGuard } from './pool-guard.ts'
+import { judgeSpace } from './pool-space.ts'
 import { unreachable } from './probe-result.ts'
 import type { PoolTarget, StorageResult } from './storage-io.ts'
 
@@ -136,14 +136,6 @@ export class FilePool {
     if (this.#writeProbe?.write === 'refused') {
       return { ...base, health: 'DEGRADED', reason: 'POOL_NOT_WRITABLE', message: this.#writeProbe.error }
     }
-    // A full pool is not an unhealthy pool: guests on it run, and only new data is refused.
-    const left = `${formatBytes(availableBytes)} of ${formatBytes(totalBytes)} left`
-    if (this.#writeProbe?.write === 'full' || availableBytes < MIB) {
-      return { ...base, health: 'HEALTHY', reason: 'POOL_FULL', message: `warning: the pool is full, ${left}` }
-    }
-    if (availableBytes < Math.min(totalBytes * 0.05, 10 * GIB)) {
-      return { ...base, health: 'HEALTHY', reason: 'POOL_LOW_SPACE', message: `warning: the pool has ${left}` }
-    }
-    return { ...base, health: 'HEALTHY', reason: 'OK', message: '' }
+    return { ...base, ...judgeSpace(space, this.#writeProbe?.write === 'full') }
   }
 }

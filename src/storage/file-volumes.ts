@@ -1,23 +1,28 @@
-import { isDeepStrictEqual } from 'node:util'
 import type { OpContext } from '../core/context.ts'
 import { AgentError, errorText, isAgentError } from '../core/errors.ts'
 import { formatBytes } from '../core/bytes.ts'
 import { KeyedLock } from '../core/keyed-lock.ts'
 import type { DiskFormat, DiskSource, Volume } from '../core/model.ts'
-import type { VolumeSpec } from './backend.ts'
+import { isInside } from '../platform/files.ts'
+import type { CreateOptions, VolumeLayers, VolumeSnapshots, VolumeSpec } from './backend.ts'
+import { copyImage } from './copy-image.ts'
+import { fileLayers } from './file-layers.ts'
+import { fileSnapshots } from './file-snapshots.ts'
+import { firstBytes } from './first-bytes.ts'
+import { withNumbers } from './full-pool.ts'
 import type { PoolGuard } from './pool-guard.ts'
-import { convertImage, createImage, imageInfo, resizeImage } from './qemu-img.ts'
+import { createImage, imageInfo, imagePlace, resizeImage, type ConvertSource } from './qemu-img.ts'
 import type { PoolTarget, StorageIo, StorageMethod, StorageParams, StorageResult } from './storage-io.ts'
 import { parseVolumeName, volumeFile } from './volume-name.ts'
+import { checkOrigin } from './volume-origin.ts'
+import { checkedSpec, checkVolumeSize, requireSameSpec } from './volume-spec.ts'
 
 /** Worker answers about volumes (worker/volumes.ts). */
 type VolumeFacts = NonNullable<StorageResult<'readVolume'>>
 
 /** Work that must not be cut in the middle by the caller's signal: each step ends by its own deadline. */
 const UNINTERRUPTED = new AbortController().signal
-const MIN_COPY_TIMEOUT_MS = 120_000
-/** Slowest copy that is still taken to make progress. */
-const MIN_COPY_BYTES_PER_MS = 10_000
+const FILE_TRAITS = { access: 'file', formats: ['qcow2', 'raw'] } as const
 
 /** What the file volumes of one pool are built on. `guard` throws POOL_UNAVAILABLE while the pool is not active. */
 export interface FileVolumesOptions {
@@ -33,16 +38,39 @@ export interface FileVolumesOptions {
  * (docs/storage.md), so that it outlives this host's state. Semantics: PoolBackend.
  */
 export class FileVolumes {
+  readonly snapshots: VolumeSnapshots
+  readonly layers: VolumeLayers
   readonly #options: FileVolumesOptions
   readonly #locks = new KeyedLock()
 
   constructor(options: FileVolumesOptions) {
     this.#options = options
+    this.snapshots = fileSnapshots({
+      locks: this.#locks,
+      get: (name, ctx) => this.get(name, ctx),
+      require: (name, ctx) => this.#require(name, ctx),
+      explained: (error, name, ctx) => this.#explained(error, { name }, ctx),
+    })
+    this.layers = fileLayers({
+      locks: this.#locks,
+      require: (name, ctx) => this.#require(name, ctx),
+      path: (name) => this.path(name, 'qcow2'),
+      explained: (error, name, ctx) => this.#explained(error, { name }, ctx),
+      recordBase: async (name, base, ctx) => {
+        const params = { guard: this.#options.guard(), name, base: { path: base.path, format: base.format } }
+        await this.#call('recordVolumeBase', params, ctx.signal)
+      },
+    })
   }
 
   /** Absolute path of a volume's file: the one owner of this rule. */
   path(name: string, format: DiskFormat): string {
     return [this.#options.mountPath, ...volumeFile(name, format)].join('/')
+  }
+
+  /** True for every path below the pool's directory. */
+  holds(place: string): boolean {
+    return isInside(this.#options.mountPath, place)
   }
 
   async list(ctx: OpContext): Promise<Volume[]> {
@@ -56,24 +84,31 @@ export class FileVolumes {
     return facts === undefined ? undefined : this.#volume(facts)
   }
 
-  async create(spec: VolumeSpec, ctx: OpContext): Promise<Volume> {
-    parseVolumeName(spec.name)
-    return this.#locks.run(spec.name, ctx.signal, async () => {
-      const wanted = checkedSpec(spec)
+  async create(spec: VolumeSpec, ctx: OpContext, options: CreateOptions = {}): Promise<Volume> {
+    const wanted = checkedSpec(spec, FILE_TRAITS)
+    // A source must not change while it is read.
+    const sources = wanted.content.type === 'clone' ? [wanted.content.volume] : []
+    return this.#locks.runAll([spec.name, ...sources], ctx.signal, async () => {
       const guard = this.#options.guard()
       const present = await this.#present(wanted, guard, ctx)
       if (present !== undefined) return present
-      await checkSource(wanted, ctx)
-      const claim = await this.#call('claimVolume', { guard, spec: wanted, node: this.#options.nodeId }, UNINTERRUPTED)
+      const origin = await this.#origin(wanted, ctx)
+      if (origin !== undefined) await checkOrigin(wanted, origin, ctx)
+      const request = { guard, spec: wanted, node: this.#options.nodeId }
+      const claim = await this.#call('claimVolume', request, UNINTERRUPTED).catch(async (error: unknown) => {
+        throw await this.#explained(error, wanted, ctx)
+      })
       if (claim.outcome === 'present') return this.#same(claim.volume, wanted)
       try {
-        await this.#write(wanted, claim.writePath, ctx)
+        await this.#write(wanted, origin, claim.writePath, options, ctx)
         ctx.signal.throwIfAborted()
         const publish = { guard, name: spec.name, temp: claim.temp }
         return this.#volume(await this.#call('publishVolume', publish, UNINTERRUPTED))
       } catch (error) {
+        // Before what was written goes, and makes room.
+        const explained = await this.#explained(error, wanted, ctx)
         await this.#abandon({ guard, name: spec.name, temp: claim.temp }, ctx)
-        throw inPool(error, claim.writePath, this.path(spec.name, spec.format))
+        throw inPool(explained, claim.writePath, this.path(spec.name, spec.format))
       }
     })
   }
@@ -95,7 +130,7 @@ export class FileVolumes {
     parseVolumeName(name)
     return this.#locks.run(name, ctx.signal, async () => {
       const volume = await this.#require(name, ctx)
-      checkSize(sizeBytes)
+      checkVolumeSize(sizeBytes)
       if (sizeBytes === volume.virtualSizeBytes) return volume
       if (sizeBytes < volume.virtualSizeBytes) {
         throw new AgentError(
@@ -103,7 +138,10 @@ export class FileVolumes {
           `volume ${name} has ${formatBytes(volume.virtualSizeBytes)} and is not shrunk to ${formatBytes(sizeBytes)}`,
         )
       }
-      await resizeImage(this.path(name, volume.format), volume.format, sizeBytes, ctx)
+      const path = this.path(name, volume.format)
+      await resizeImage(path, volume.format, sizeBytes, ctx).catch(async (error: unknown) => {
+        throw await this.#explained(error, { name }, ctx)
+      })
       return this.#require(name, ctx)
     })
   }
@@ -114,24 +152,40 @@ export class FileVolumes {
   }
 
   #same(facts: VolumeFacts, wanted: VolumeSpec): Volume {
-    if (isDeepStrictEqual(facts.spec, wanted)) return this.#volume(facts)
-    throw new AgentError(
-      'VOLUME_CONFLICT',
-      `volume ${wanted.name} is there with other properties (made for ${facts.spec.owner}, ${facts.spec.format}, ${formatBytes(facts.spec.sizeBytes)})`,
-    )
+    requireSameSpec(facts.spec, wanted)
+    return this.#volume(facts)
   }
 
-  async #write(spec: VolumeSpec, path: string, ctx: OpContext): Promise<void> {
-    const { content, format, sizeBytes } = spec
-    if (content.type === 'copy') {
-      const info = await imageInfo(content.path, content.format, ctx)
-      const timeoutMs = Math.max(MIN_COPY_TIMEOUT_MS, info.virtualSizeBytes / MIN_COPY_BYTES_PER_MS)
-      await convertImage(content, { path, format }, timeoutMs, ctx)
-      if (info.virtualSizeBytes < sizeBytes) await resizeImage(path, format, sizeBytes, ctx)
-      return
+  /** Where the bytes of a new volume come from; undefined for an empty one. */
+  async #origin({ content }: VolumeSpec, ctx: OpContext): Promise<ConvertSource | undefined> {
+    switch (content.type) {
+      case 'empty':
+        return undefined
+      case 'overlay':
+        return { place: content.path, format: content.format }
+      case 'copy':
+        return { place: imagePlace(content.source), format: content.source.format }
+      case 'clone': {
+        const { source } = await this.#require(content.volume, ctx)
+        const { snapshot } = content
+        return { place: imagePlace(source), format: source.format, ...(snapshot === undefined ? {} : { snapshot }) }
+      }
     }
+  }
+
+  async #write(
+    { name: volume, content, format, sizeBytes }: VolumeSpec,
+    origin: ConvertSource | undefined,
+    path: string,
+    options: CreateOptions,
+    ctx: OpContext,
+  ): Promise<void> {
     const backing = content.type === 'overlay' ? { backing: { path: content.path, format: content.format } } : {}
     await createImage({ path, format, sizeBytes, ...backing }, ctx)
+    if (origin === undefined || content.type === 'overlay') return
+    const info = await imageInfo(origin.place, origin.format, ctx)
+    const name = `volume ${volume} of pool ${this.#options.target.poolId}`
+    await copyImage(origin, { name, place: path, format, zeroed: true }, info, ctx, options)
   }
 
   // The caller needs the first error; what cannot be removed now is removed by the next activation, from the claim.
@@ -141,6 +195,24 @@ export class FileVolumes {
     } catch (error) {
       ctx.log.error({ volume: params.name, err: errorText(error) }, 'an unfinished volume could not be removed')
     }
+  }
+
+  // Without `content`: work on a volume that is there, of which nothing tells how much it writes.
+  async #explained(
+    error: unknown,
+    { name, content }: Pick<VolumeSpec, 'name'> & Partial<VolumeSpec>,
+    ctx: OpContext,
+  ): Promise<unknown> {
+    const look = async () => {
+      const params = { guard: this.#options.guard(), write: false }
+      const { totalBytes, usedBytes, availableBytes } = await this.#call('probePool', params, ctx.signal)
+      const place = { name: `pool ${this.#options.target.poolId}`, totalBytes, usedBytes, availableBytes }
+      const what = `volume ${name}`
+      if (content === undefined) return [place, { what }] as const
+      const files = { traits: FILE_TRAITS, getVolume: (volume: string) => this.get(volume, ctx) }
+      return [place, { what, neededBytes: await firstBytes({ content }, files, ctx) }] as const
+    }
+    return withNumbers(error, look, ctx)
   }
 
   async #require(name: string, ctx: OpContext): Promise<Volume> {
@@ -163,52 +235,6 @@ export class FileVolumes {
 
   #call<M extends StorageMethod>(method: M, params: StorageParams<M>, signal: AbortSignal): Promise<StorageResult<M>> {
     return this.#options.io.call(this.#options.target, method, params, { signal })
-  }
-}
-
-// Only the known members, so that equal requests compare equal whatever else an object carries.
-function checkedSpec(spec: VolumeSpec): VolumeSpec {
-  const { name, format, sizeBytes, owner, content } = spec
-  checkSize(sizeBytes)
-  if (content.type === 'empty') return { name, format, sizeBytes, content: { type: 'empty' }, owner }
-  if (content.type === 'overlay' && format !== 'qcow2') {
-    throw new AgentError('INVALID_REQUEST', `volume ${name}: an overlay is always qcow2, not ${format}`)
-  }
-  return {
-    name,
-    format,
-    sizeBytes,
-    content: { type: content.type, path: content.path, format: content.format },
-    owner,
-  }
-}
-
-function checkSize(sizeBytes: number): void {
-  if (Number.isSafeInteger(sizeBytes) && sizeBytes > 0 && sizeBytes % 512 === 0) return
-  throw new AgentError(
-    'INVALID_REQUEST',
-    `a volume of ${sizeBytes} bytes cannot be made; give a positive multiple of 512`,
-  )
-}
-
-async function checkSource(spec: VolumeSpec, ctx: OpContext): Promise<void> {
-  const { content } = spec
-  if (content.type === 'empty') return
-  const info = await imageInfo(content.path, content.format, ctx).catch((error: unknown) => {
-    if (isAgentError(error, 'COMMAND_FAILED') && /No such file or directory/.test(error.message)) {
-      throw new AgentError('BACKING_FILE_MISSING', `the image ${content.path} for volume ${spec.name} is missing`)
-    }
-    throw error
-  })
-  if (info.dataFile !== undefined || info.encrypted) {
-    throw new AgentError('BACKING_FILE_REFUSED', `the image ${content.path} is encrypted or has an external data file`)
-  }
-  if (info.virtualSizeBytes > spec.sizeBytes) {
-    throw new AgentError(
-      'VOLUME_TOO_SMALL',
-      `volume ${spec.name}: ${formatBytes(spec.sizeBytes)} is less than the ${formatBytes(info.virtualSizeBytes)} of its image ${content.path}`,
-      { details: { neededBytes: String(info.virtualSizeBytes) } },
-    )
   }
 }
 

@@ -24,14 +24,18 @@ interface Watched {
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions
   readonly #watched = new Map<string, Watched>()
+  readonly #listeners = new Set<() => void>()
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options
   }
 
-  /** Begins to look at a pool, at once. */
-  watch(poolId: string): void {
-    if (this.#watched.has(poolId)) return
+  /** Begins to look at a pool: at once, or a period after `seen`, when somebody has just looked. For one that is watched, `seen` is taken in. */
+  watch(poolId: string, seen?: ProbeResult): void {
+    if (this.#watched.has(poolId)) {
+      if (seen !== undefined) this.record(poolId, seen)
+      return
+    }
     const watched: Watched = {
       state: undefined,
       timer: undefined,
@@ -39,7 +43,8 @@ export class HealthMonitor {
       observed: Promise.withResolvers<void>(),
     }
     this.#watched.set(poolId, watched)
-    this.#schedule(poolId, watched, 0)
+    if (seen !== undefined) this.record(poolId, seen)
+    this.#schedule(poolId, watched, seen === undefined ? 0 : this.#options.periodMs)
   }
 
   /** Stops looking at a pool and forgets what was seen. */
@@ -50,6 +55,12 @@ export class HealthMonitor {
     clearTimeout(watched.timer)
     watched.controller.abort()
     watched.observed.resolve()
+  }
+
+  /** Calls `listener` when the health of a pool has changed; returns how to stop that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   /** Stops everything. */
@@ -69,6 +80,7 @@ export class HealthMonitor {
     const fields = { pool: poolId, from: before?.shown.health, to: health, reason, detail: message }
     if (health === 'HEALTHY') this.#options.log.info(fields, 'pool health changed')
     else this.#options.log.warn(fields, 'pool health changed')
+    for (const listener of this.#listeners) listener()
   }
 
   /** What is known of a pool now; UNKNOWN when nothing is, or nothing recent. */
@@ -88,12 +100,14 @@ export class HealthMonitor {
   }
 
   async #tick(poolId: string, watched: Watched): Promise<void> {
-    // A pool that is bad and still being tried (a mount takes long) is still bad, not unknown.
-    const stillBad = setInterval(() => {
+    // A pool that is bad and still being tried (a mount takes long) is still bad, not unknown: from the first moment, as most of the age it may have is over by then.
+    const stillBad = () => {
       const { state } = watched
-      if (state?.badSinceMs !== undefined) watched.state = { ...state, seenAtMs: monotonicMs() }
-    }, this.#options.periodMs)
-    stillBad.unref()
+      if (state?.badSinceMs !== undefined) watched.state = { ...state, probedAtMs: monotonicMs() }
+    }
+    stillBad()
+    const repeated = setInterval(stillBad, this.#options.periodMs)
+    repeated.unref()
     try {
       const probe = await this.#options.look(poolId, watched.controller.signal)
       if (!watched.controller.signal.aborted) this.record(poolId, probe)
@@ -102,7 +116,7 @@ export class HealthMonitor {
         this.#options.log.error({ pool: poolId, err: errorText(error) }, 'a look at the pool failed')
       }
     } finally {
-      clearInterval(stillBad)
+      clearInterval(repeated)
     }
     if (watched.controller.signal.aborted) return
     const { periodMs } = this.#options

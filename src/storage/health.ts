@@ -8,8 +8,8 @@ const AGREEING_PROBES = 2
 /** Health of one pool as it is shown, and what is needed to judge the next probe. Clock: monotonic ms. */
 export interface HealthState {
   readonly shown: PoolObservation
-  /** When the numbers of `shown` were seen. */
-  readonly seenAtMs: number
+  /** When the last probe ended. The numbers of `shown` can be older: `observedAt` has their time. */
+  readonly probedAtMs: number
   /** Probes in a row that contradict `shown`; more than 0 asks for another look soon. */
   readonly contradictions: number
   /** When it turned bad; undefined while good. */
@@ -29,17 +29,18 @@ export function nextHealth(before: HealthState | undefined, probe: ProbeResult, 
   if (good) {
     const message = `answers again; healthy after ${AGREEING_PROBES} good probes in a row (was: ${before.shown.message})`
     const { health, reason } = before.shown
-    return { ...before, shown: { ...probe, health, reason, message }, seenAtMs: nowMs, contradictions }
+    return { ...before, shown: { ...probe, health, reason, message }, probedAtMs: nowMs, contradictions }
   }
   // The numbers stay those of the last good look, with its time.
-  return { ...before, shown: { ...before.shown, message: `the last probe failed: ${probe.message}` }, contradictions }
+  const shown = { ...before.shown, message: `the last probe failed: ${probe.message}` }
+  return { ...before, shown, probedAtMs: nowMs, contradictions }
 }
 
 /** What is to be shown at `nowMs`: older than `maxAgeMs` is UNKNOWN, whatever it was. */
 export function healthAt(state: HealthState | undefined, nowMs: number, maxAgeMs: number): PoolObservation {
   if (state === undefined) return unknown('NOT_OBSERVED', 'the pool has not been looked at yet')
   const { shown } = state
-  const ageMs = nowMs - state.seenAtMs
+  const ageMs = nowMs - state.probedAtMs
   if (ageMs > maxAgeMs) {
     const message = `no probe has ended for ${seconds(ageMs)} s${shown.message === '' ? '' : `; the last one said: ${shown.message}`}`
     return { ...shown, health: 'UNKNOWN', reason: 'STALE_OBSERVATION', message }
@@ -50,7 +51,7 @@ export function healthAt(state: HealthState | undefined, nowMs: number, maxAgeMs
 
 function settled(before: HealthState | undefined, probe: ProbeResult, nowMs: number): HealthState {
   const bad = probe.health === 'HEALTHY' ? {} : { badSinceMs: before?.badSinceMs ?? nowMs }
-  return { shown: probe, seenAtMs: nowMs, contradictions: 0, ...bad }
+  return { shown: probe, probedAtMs: nowMs, contradictions: 0, ...bad }
 }
 
 function unknown(reason: string, message: string): PoolObservation {

@@ -1,8 +1,8 @@
 import { isIP, isIPv6 } from 'node:net'
-import { AgentError, isAgentError } from '../core/errors.ts'
+import { AgentError } from '../core/errors.ts'
 import { quote } from '../core/ids.ts'
-import { parseAbsolutePath } from '../platform/files.ts'
 import type { MountEntry } from '../platform/mounts.ts'
+import { absolutePathOption } from './pool-options.ts'
 
 /** Protocol versions a pool may name; `4` is the newest of 4.x that both sides speak. */
 export const NFS_VERSIONS = ['3', '4', '4.0', '4.1', '4.2'] as const
@@ -63,12 +63,7 @@ export function parseNfsServer(text: string): { server: string; source: string }
 
 /** The absolute path of an export, normalised. POOL_CONFIG_INVALID. */
 export function parseExportPath(text: string): string {
-  try {
-    return parseAbsolutePath(text, 'nfs.export_path')
-  } catch (error) {
-    if (isAgentError(error, 'INVALID_PATH')) throw new AgentError('POOL_CONFIG_INVALID', error.message)
-    throw error
-  }
+  return absolutePathOption('nfs.export_path', text)
 }
 
 /** The options of a pool's configuration, a comma list, as single ones. POOL_CONFIG_INVALID names the option that is not allowed. */

@@ -23,8 +23,18 @@ export interface MountPlan {
   readonly server: string
   /** Why a mount at the target is not the one of this plan, as a full sentence; undefined when it is. */
   mismatch(entry: MountEntry): string | undefined
-  /** What a failed mount(8) means, from its words; undefined when they are not known. */
-  explain(words: string): AgentError | undefined
+  /** What a failed mount(8) means, from its words, or by asking the server where they do not tell; undefined when it is not known. */
+  explain(words: string, signal: AbortSignal): AgentError | undefined | Promise<AgentError | undefined>
+  readonly secret?: MountSecret
+}
+
+/** A secret that mount(8) reads from a file, which is there while it runs and no longer. */
+export interface MountSecret {
+  /** The option that names the file. */
+  readonly option: string
+  write(ctx: OpContext): Promise<void>
+  /** Success when it is gone, also what a killed agent left. */
+  remove(): Promise<void>
 }
 
 export interface MountedPoolOptions {
@@ -47,7 +57,7 @@ export const MOUNTED_ISOLATION: PoolTraits['isolation'] = 'own'
 
 /**
  * A file pool on a mounted network file system. Adds to FilePool: mount and unmount, the identity of the mount, and words for a server that does not answer. A
- * backend adds the plan.
+ * backend adds the plan. It does not retire: other hosts may use the pool, and without its marker they would lose it.
  */
 export class MountedPool {
   readonly #options: MountedPoolOptions
@@ -74,6 +84,7 @@ export class MountedPool {
     const reverter = new Reverter(ctx.log)
     try {
       const present = await this.#mounted()
+      await plan.secret?.remove()
       // A dead server is told by a cheap question, not by the long deadline of a claim.
       if (present !== undefined) await environment.io.call(this.#target, 'markerIn', { root: plan.target }, ctx)
       const entry = present ?? (await this.#mount(request, ctx, reverter))
@@ -124,9 +135,16 @@ export class MountedPool {
     reverter.add('unmount, and remove the mount point', () => this.#undoMount())
     await environment.mounter.queue.run(plan.server, ctx.signal, async () => {
       await this.#mountPoint.prepare(request, ctx)
-      await environment.mounter.mount({ ...plan, timeoutMs }, ctx.signal).catch((error: unknown) => {
-        throw this.#mountError(error)
-      })
+      const { secret } = plan
+      const options = [...plan.options, ...(secret === undefined ? [] : [secret.option])]
+      try {
+        await secret?.write(ctx)
+        await environment.mounter.mount({ ...plan, options, timeoutMs }, ctx.signal)
+      } catch (error) {
+        throw await this.#mountError(error, ctx.signal)
+      } finally {
+        await secret?.remove()
+      }
     })
     const entry = await this.#mounted()
     if (entry === undefined) throw this.#notMounted()
@@ -188,7 +206,7 @@ export class MountedPool {
     }
   }
 
-  #mountError(error: unknown): unknown {
+  async #mountError(error: unknown, signal: AbortSignal): Promise<unknown> {
     const { plan } = this.#options
     if (isAgentError(error, 'DEADLINE_EXCEEDED')) {
       return new AgentError('SERVER_NOT_ANSWERING', `${plan.server} does not answer: ${error.message}`, {
@@ -196,7 +214,11 @@ export class MountedPool {
       })
     }
     if (!isAgentError(error, 'COMMAND_FAILED')) return error
-    const known = plan.explain(error.message)
+    if (NO_KERNEL_CLIENT.test(error.message)) {
+      const message = `${plan.source}: the kernel of this host has no client for ${plan.fsType} file systems; load its module (modprobe ${plan.fsType}) or use a kernel that has it`
+      return new AgentError('MOUNT_FAILED', message, { cause: error })
+    }
+    const known = await plan.explain(error.message, signal)
     if (known !== undefined) return new AgentError(known.reason, known.message, { cause: error })
     return new AgentError('MOUNT_FAILED', `${plan.source} could not be mounted at ${plan.target}: ${error.message}`, {
       cause: error,
@@ -224,6 +246,9 @@ export class MountedPool {
     return new AgentError('POOL_NOT_MOUNTED', `${source} is not mounted at ${target}`)
   }
 }
+
+/** What mount(8) and its helpers say of ENODEV. */
+const NO_KERNEL_CLIENT = /\bNo such device\b|unknown filesystem type/
 
 /** How a dead server shows in calls to the helper. */
 const SILENCE: readonly string[] = ['DEADLINE_EXCEEDED', 'WORKER_STUCK', 'WORKER_DIED', 'SERVER_NOT_ANSWERING']

@@ -1,33 +1,24 @@
+import { relative } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { withDeadline, type OpContext } from '../core/context.ts'
-import { AgentError, errorText, toAgentError } from '../core/errors.ts'
+import { GIB } from '../core/bytes.ts'
+import { AgentError, errorText, isAgentError, toAgentError } from '../core/errors.ts'
 import { parseId, quote } from '../core/ids.ts'
 import { KeyedLock } from '../core/keyed-lock.ts'
-import type { PoolConfig, PoolFile, PoolInfo } from '../core/model.ts'
+import type { PoolConfig, PoolInfo } from '../core/model.ts'
 import { Reverter } from '../core/reverter.ts'
 import { isInside } from '../platform/files.ts'
 import type { StateCollection } from '../platform/state-store.ts'
-import type { ActivationRequest, DiscoveredPool, PoolBackend, PoolBackendFactory, ProbeResult } from './backend.ts'
-import { listPoolFiles } from './browser.ts'
-import { discoverPools } from './discovery.ts'
+import type { DiscoveredPool, PoolBackend, PoolBackendFactory, ProbeResult } from './backend.ts'
 import type { StorageEnvironment } from './environment.ts'
 import { HealthMonitor } from './health-monitor.ts'
-import type { ActivePool, PoolAccess, PoolUser, PoolUserSource } from './pool-access.ts'
-import type { PoolGuard } from './pool-guard.ts'
+import { LostPools } from './lost-pools.ts'
+import type { ActivePool, PoolAccess, PoolPlace, PoolUser, PoolUserSource } from './pool-access.ts'
+import { readAlias } from './pool-alias.ts'
+import { detached, PoolEntry, type PoolRecord } from './pool-entry.ts'
 import { PoolUsers } from './pool-users.ts'
 import { CERTAIN_REASONS, unreachable } from './probe-result.ts'
 import { Reservations } from './reservations.ts'
-
-/** What is kept of a pool in the state store (0600: options may hold secrets). */
-export interface PoolRecord {
-  readonly config: PoolConfig
-  /** Generation of the marker at its initialisation; absent for pools without one. */
-  readonly generation?: string
-  /** Found on the host without a configuration: the next initialisation completes it. */
-  readonly discovered?: true
-  /** Found at a place that proves it, but without a marker: the next activation writes one. */
-  readonly unmarked?: true
-}
 
 export interface PoolManagerOptions {
   readonly factories: readonly PoolBackendFactory[]
@@ -36,17 +27,14 @@ export interface PoolManagerOptions {
   readonly store: StateCollection<PoolRecord>
   /** Default 10 s. */
   readonly probePeriodMs?: number
+  /** Places (placeOf) of the disks and media of all domains, as soon as they are known. Rejects when `signal` fires before. */
+  readonly guestPlaces?: (signal: AbortSignal) => Promise<readonly string[]>
 }
 
-interface Entry {
-  readonly backend: PoolBackend
-  record: PoolRecord
-  active: boolean
-  guard: PoolGuard | undefined
-}
-
-const ACTIVATION_TIMEOUT_MS = 60_000
-const DISCOVERY_TIMEOUT_MS = 15_000
+/** So much is not filled behind the agent's back between two looks. */
+const PLENTY_BYTES = 16 * GIB
+/** How long a destruction waits for storage that nobody has looked at yet. */
+const FIRST_LOOK_MS = 10_000
 
 /**
  * All pools of this host: initialise, destroy, find again, watch. One pool's trouble never delays another: everything is locked, watched and worked on per
@@ -56,37 +44,47 @@ export class PoolManager implements PoolAccess {
   readonly #factories: readonly PoolBackendFactory[]
   readonly #environment: StorageEnvironment
   readonly #store: StateCollection<PoolRecord>
-  readonly #entries = new Map<string, Entry>()
+  readonly #entries = new Map<string, PoolEntry>()
   readonly #locks = new KeyedLock()
   readonly #reservations = new Reservations()
   readonly #users: PoolUsers
   readonly #monitor: HealthMonitor
   readonly #stopping = new AbortController()
+  readonly #lost: LostPools
+  readonly #listeners = new Set<() => void>()
   #found: Promise<void> = Promise.resolve()
 
   constructor(options: PoolManagerOptions) {
     this.#factories = options.factories
     this.#environment = options.environment
     this.#store = options.store
+    this.#lost = new LostPools({
+      factories: options.factories,
+      environment: options.environment,
+      guestPlaces: options.guestPlaces ?? (() => Promise.resolve([])),
+      knownRoots: () => [...this.#entries.values()].map(({ backend }) => backend.mountPath),
+      takeUp: (found, ctx) => this.#takeUp(found, ctx),
+    })
     this.#users = new PoolUsers(this.#reservations, options.environment.io)
     this.#monitor = new HealthMonitor({
       periodMs: options.probePeriodMs ?? 10_000,
       look: (poolId, signal) => this.#look(poolId, signal),
       log: options.environment.log,
     })
+    this.#monitor.onChange(() => this.#changed())
   }
 
   /** Loads the recorded pools and begins to activate them in the background: readiness depends on none of them. */
   async start(): Promise<void> {
     for (const [poolId, record] of await this.#store.entries()) {
       try {
-        this.#entries.set(poolId, newEntry(this.#backendOf(record.config), record))
+        this.#entries.set(poolId, new PoolEntry(this.#backendOf(record.config), record))
         this.#monitor.watch(poolId)
       } catch (error) {
         this.#environment.log.error({ pool: poolId, err: errorText(error) }, 'a recorded pool cannot be used')
       }
     }
-    this.#found = this.#findLost()
+    this.#found = this.#lost.takeUpAll({ signal: this.#stopping.signal, log: this.#environment.log })
   }
 
   /** Resolves when lost pools were searched for and each pool known then was looked at once, at the latest when `signal` fires (then it rejects with its reason). */
@@ -123,21 +121,25 @@ export class PoolManager implements PoolAccess {
     await this.#locks.run(poolId, ctx.signal, async () => {
       const entry = this.#entries.get(poolId)
       if (entry === undefined) throw notFound(poolId)
-      await this.#users.refuseInUse(activePool(entry), ctx)
+      await this.#users.refuseInUse(entry.pool, ctx)
+      if (!entry.active && this.#monitor.observation(poolId).health === 'UNKNOWN') {
+        // Nobody has looked at it since the start: what marks its storage as taken would stay behind.
+        await this.#quietly(entry, 'first look', () => entry.resume(withDeadline(ctx, FIRST_LOOK_MS)))
+      }
       // Nothing looks at the pool from here on: an open file of a probe would keep it busy.
       this.#monitor.unwatch(poolId)
       try {
         await this.#quietly(entry, 'retire', async () => {
           if (entry.active) await entry.backend.retire?.(ctx)
         })
-        entry.active = false
-        await entry.backend.deactivate(ctx)
+        await entry.deactivate(ctx)
         await this.#store.delete(poolId)
         this.#entries.delete(poolId)
       } catch (error) {
         this.#monitor.watch(poolId)
         throw error
       }
+      this.#changed()
     })
   }
 
@@ -152,22 +154,22 @@ export class PoolManager implements PoolAccess {
     return [...this.#entries.keys()].sort().map((poolId) => this.#info(poolId))
   }
 
-  /** One directory of a file pool (browser.ts). POOL_NOT_FOUND, POOL_UNAVAILABLE. */
-  async files(poolId: string, path: string, ctx: OpContext): Promise<PoolFile[]> {
-    return listPoolFiles(await this.require(poolId, ctx), path, this.#environment.io, ctx)
-  }
-
   async require(poolId: string, ctx: OpContext): Promise<ActivePool> {
     const entry = await this.#find(poolId, ctx)
     if (!entry.active) {
       await this.#activate(poolId, entry, ctx).catch((error: unknown) => {
         ctx.signal.throwIfAborted()
+        if (isAgentError(error, 'POOL_NOT_FOUND')) throw error
         throw unavailable(poolId, toAgentError(error).reason, errorText(error))
       })
     }
     const { health, reason, message } = this.#monitor.observation(poolId)
     if (health === 'ERROR' || health === 'UNMOUNTED') throw unavailable(poolId, reason, message)
-    return activePool(entry)
+    return entry.pool
+  }
+
+  active(): ActivePool[] {
+    return [...this.#entries.values()].flatMap((entry) => (entry.active ? [entry.pool] : []))
   }
 
   findByPath(path: string): ActivePool | undefined {
@@ -175,19 +177,51 @@ export class PoolManager implements PoolAccess {
       ({ active, backend }) => active && backend.mountPath !== '' && isInside(backend.mountPath, path),
     )
     const entry = holders[0]
-    return entry === undefined ? undefined : activePool(entry)
+    return entry === undefined ? undefined : entry.pool
+  }
+
+  findByPlace(place: string): ActivePool | undefined {
+    const entry = [...this.#entries.values()].find(({ active, backend }) => active && backend.holds(place))
+    return entry === undefined ? undefined : entry.pool
+  }
+
+  holderOf(place: string): PoolBackend | undefined {
+    const holders = [...this.#entries.values()].filter(({ backend }) => backend.holds(place))
+    return (holders.find(({ active }) => active) ?? holders[0])?.backend
+  }
+
+  async locate(path: string, ctx: OpContext): Promise<PoolPlace | undefined> {
+    const holder = this.findByPath(path)
+    if (holder !== undefined) return { pool: holder, relative: relative(holder.backend.mountPath, path) }
+    const alias = readAlias(this.#environment.paths.aliases, path)
+    if (alias === undefined) return undefined
+    return { pool: await this.require(alias.poolId, ctx), relative: alias.relative }
   }
 
   async reserve(poolId: string, bytes: number, ctx: OpContext, purpose = 'a job'): Promise<{ release(): void }> {
     const { backend } = await this.require(poolId, ctx)
+    const last = this.#monitor.observation(poolId)
+    // While there is plenty, the numbers of the last look will do: a fresh one costs some types a second.
+    if (
+      last.health === 'HEALTHY' &&
+      last.availableBytes - this.#reservations.reservedBytes(poolId) - bytes >= PLENTY_BYTES
+    ) {
+      return this.#reservations.take(poolId, bytes, last.availableBytes, purpose)
+    }
     const probe = await backend.probe(ctx)
     ctx.signal.throwIfAborted()
     if (probe.health === 'ERROR' || probe.health === 'UNMOUNTED') throw unavailable(poolId, probe.reason, probe.message)
     return this.#reservations.take(poolId, bytes, probe.availableBytes, purpose)
   }
 
-  addUserSource(source: PoolUserSource): void {
-    this.#users.add(source)
+  /** Calls `listener` when the health of a pool has changed or a pool was destroyed; returns how to stop that. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  addUserSource(source: PoolUserSource, kind: 'user' | 'contents' = 'user'): void {
+    this.#users.add(source, kind)
   }
 
   /** Who uses a pool, processes aside (pool-users.ts). */
@@ -209,8 +243,9 @@ export class PoolManager implements PoolAccess {
     const { poolId } = backend.config
     this.#refuseOverlap(backend)
     const reverter = new Reverter(ctx.log)
+    const entry = new PoolEntry(backend, { config: backend.config })
     try {
-      const { guard } = await backend.activate({ mode: 'initialise' }, withDeadline(ctx, ACTIVATION_TIMEOUT_MS))
+      await entry.initialise(ctx)
       reverter.add('deactivate the pool', async () => void (await backend.deactivate(detached(ctx))))
       if (!this.#entries.has(poolId)) {
         reverter.add('remove the marker', async () => backend.retire?.(detached(ctx)))
@@ -220,19 +255,17 @@ export class PoolManager implements PoolAccess {
       if (probe.health === 'ERROR' || probe.health === 'UNMOUNTED') {
         throw unavailable(poolId, probe.reason, probe.message)
       }
-      const record = recordOf(backend.config, guard)
-      await this.#store.put(poolId, record)
+      await this.#store.put(poolId, entry.record)
       reverter.commit()
-      this.#entries.set(poolId, { ...newEntry(backend, record), active: true, guard })
-      this.#monitor.watch(poolId)
-      this.#monitor.record(poolId, probe)
+      this.#entries.set(poolId, entry)
+      this.#monitor.watch(poolId, probe)
     } catch (error) {
       await reverter.revert()
       throw error
     }
   }
 
-  async #initAgain(entry: Entry, backend: PoolBackend, ctx: OpContext): Promise<void> {
+  async #initAgain(entry: PoolEntry, backend: PoolBackend, ctx: OpContext): Promise<void> {
     const { poolId } = backend.config
     if (!isDeepStrictEqual(entry.backend.config, backend.config)) {
       throw new AgentError(
@@ -240,7 +273,7 @@ export class PoolManager implements PoolAccess {
         `pool ${poolId} is in use with another configuration; destroy it first or use another pool id`,
       )
     }
-    await this.#resume(entry, ctx)
+    await entry.resume(ctx)
     this.#monitor.record(poolId, await entry.backend.probe(ctx))
   }
 
@@ -260,73 +293,44 @@ export class PoolManager implements PoolAccess {
     }
   }
 
-  async #activate(poolId: string, entry: Entry, ctx: OpContext): Promise<void> {
+  async #activate(poolId: string, entry: PoolEntry, ctx: OpContext): Promise<void> {
     await this.#locks.run(poolId, ctx.signal, async () => {
-      if (!entry.active) await this.#resume(entry, ctx)
+      // Destroyed while this waited: taking it up again would leave a mount that nobody knows.
+      if (this.#entries.get(poolId) !== entry) throw notFound(poolId)
+      if (!entry.active) await entry.resume(ctx)
     })
   }
 
-  // Holding the lock of the pool.
-  async #resume(entry: Entry, ctx: OpContext): Promise<void> {
-    const { generation, unmarked } = entry.record
-    const request: ActivationRequest =
-      unmarked === true
-        ? { mode: 'initialise' }
-        : { mode: 'resume', ...(generation === undefined ? {} : { generation }) }
-    try {
-      const { guard } = await entry.backend.activate(request, withDeadline(ctx, ACTIVATION_TIMEOUT_MS))
-      entry.guard = guard
-      entry.active = true
-    } catch (error) {
-      if (CERTAIN_REASONS.includes(toAgentError(error).reason)) entry.active = false
-      throw error
-    }
-  }
-
-  async #find(poolId: string, ctx: OpContext): Promise<Entry> {
+  async #find(poolId: string, ctx: OpContext): Promise<PoolEntry> {
     const known = this.#entries.get(poolId)
     if (known !== undefined) return known
     parseId(poolId, 'pool_id')
     return this.#locks.run(poolId, ctx.signal, async () => {
       const meanwhile = this.#entries.get(poolId)
       if (meanwhile !== undefined) return meanwhile
-      const [found] = await this.#discover(ctx, poolId)
+      const found = await this.#lost.find(poolId, ctx)
       if (found === undefined) throw notFound(poolId)
       return this.#adopt(found, ctx)
     })
   }
 
-  async #discover(ctx: OpContext, poolId?: string): Promise<DiscoveredPool[]> {
-    const knownRoots = [...this.#entries.values()].map(({ backend }) => backend.mountPath)
-    const search = poolId === undefined ? { knownRoots } : { knownRoots, poolId }
-    return discoverPools(search, this.#factories, this.#environment, withDeadline(ctx, DISCOVERY_TIMEOUT_MS))
+  async #takeUp(found: DiscoveredPool, ctx: OpContext): Promise<void> {
+    const { poolId } = found.config
+    await this.#locks.run(poolId, ctx.signal, async () => {
+      if (!this.#entries.has(poolId)) await this.#adopt(found, ctx)
+    })
   }
 
-  // Pools whose records were lost, before anybody asks for them. One that cannot be taken up is left for whoever asks.
-  async #findLost(): Promise<void> {
-    const ctx: OpContext = { signal: this.#stopping.signal, log: this.#environment.log }
-    try {
-      for (const found of await this.#discover(ctx)) {
-        const { poolId } = found.config
-        await this.#locks.run(poolId, ctx.signal, async () => {
-          if (!this.#entries.has(poolId)) await this.#adopt(found, ctx)
-        })
-      }
-    } catch (error) {
-      if (!ctx.signal.aborted) ctx.log.warn({ err: errorText(error) }, 'the search for lost pools ended early')
-    }
-  }
-
-  async #adopt({ config, marked }: DiscoveredPool, ctx: OpContext): Promise<Entry> {
+  async #adopt({ config, marked }: DiscoveredPool, ctx: OpContext): Promise<PoolEntry> {
     const backend = this.#backendOf(config)
     this.#refuseOverlap(backend)
-    const entry = newEntry(backend, { config: backend.config, discovered: true, ...(marked ? {} : { unmarked: true }) })
-    await this.#resume(entry, ctx)
-    entry.record = { ...recordOf(backend.config, entry.guard), discovered: true }
+    const found: PoolRecord = { config: backend.config, discovered: true }
+    const entry = new PoolEntry(backend, marked ? found : { ...found, unmarked: true })
+    await entry.resume(ctx)
+    const probe = await backend.probe(ctx)
     await this.#store.put(config.poolId, entry.record)
     this.#entries.set(config.poolId, entry)
-    this.#monitor.watch(config.poolId)
-    this.#monitor.record(config.poolId, await backend.probe(ctx))
+    this.#monitor.watch(config.poolId, probe)
     ctx.log.info({ pool: config.poolId, path: backend.mountPath }, 'found a pool again that had no record')
     return entry
   }
@@ -339,11 +343,11 @@ export class PoolManager implements PoolAccess {
     const probe = await this.#probed(poolId, entry, ctx)
     if (probe.reason === 'POOL_STALE') return this.#renew(poolId, entry, probe, ctx)
     if (!CERTAIN_REASONS.includes(probe.reason)) return probe
-    entry.active = false
+    entry.lose()
     return this.#probed(poolId, entry, ctx)
   }
 
-  async #probed(poolId: string, entry: Entry, ctx: OpContext): Promise<ProbeResult> {
+  async #probed(poolId: string, entry: PoolEntry, ctx: OpContext): Promise<ProbeResult> {
     try {
       await this.#activate(poolId, entry, ctx)
       return await entry.backend.probe(ctx)
@@ -353,13 +357,12 @@ export class PoolManager implements PoolAccess {
   }
 
   // What the server forgot is mounted anew, but never under the feet of a guest, a job or a process.
-  async #renew(poolId: string, entry: Entry, probe: ProbeResult, ctx: OpContext): Promise<ProbeResult> {
+  async #renew(poolId: string, entry: PoolEntry, probe: ProbeResult, ctx: OpContext): Promise<ProbeResult> {
     try {
       return await this.#locks.run(poolId, ctx.signal, async () => {
-        await this.#users.refuseInUse(activePool(entry), ctx)
-        entry.active = false
-        await entry.backend.deactivate(ctx)
-        await this.#resume(entry, ctx)
+        await this.#users.refuseInUse(entry.pool, ctx)
+        await entry.deactivate(ctx)
+        await entry.resume(ctx)
         ctx.log.info({ pool: poolId }, 'a stale pool was taken up anew')
         return entry.backend.probe(ctx)
       })
@@ -368,7 +371,7 @@ export class PoolManager implements PoolAccess {
     }
   }
 
-  async #quietly(entry: Entry, step: string, work: () => Promise<void>): Promise<void> {
+  async #quietly(entry: PoolEntry, step: string, work: () => Promise<void>): Promise<void> {
     try {
       await work()
     } catch (error) {
@@ -380,6 +383,10 @@ export class PoolManager implements PoolAccess {
     }
   }
 
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
   #info(poolId: string): PoolInfo {
     const entry = this.#entries.get(poolId)
     if (entry === undefined) throw notFound(poolId)
@@ -387,23 +394,6 @@ export class PoolManager implements PoolAccess {
     const observation = this.#monitor.observation(poolId)
     return { config, mountPath, devicePath: devicePath ?? '', rbdPool: rbdPool ?? '', observation }
   }
-}
-
-function newEntry(backend: PoolBackend, record: PoolRecord): Entry {
-  return { backend, record, active: false, guard: undefined }
-}
-
-function recordOf(config: PoolConfig, guard: PoolGuard | undefined): PoolRecord {
-  return { config, ...(guard === undefined ? {} : { generation: guard.generation }) }
-}
-
-function activePool({ backend, guard }: Entry): ActivePool {
-  return { config: backend.config, backend, ...(guard === undefined ? {} : { guard }) }
-}
-
-// Undo goes on when the caller is gone.
-function detached(ctx: OpContext): OpContext {
-  return { ...ctx, signal: AbortSignal.timeout(ACTIVATION_TIMEOUT_MS) }
 }
 
 function notFound(poolId: string): AgentError {

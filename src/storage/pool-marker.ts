@@ -5,6 +5,10 @@ import { isBoolean, isFilled, isOneOf, isShape, parseShape } from '../core/shape
 export const MARKER_FILE = '.limiquantix-pool.json'
 /** Directory in the root of every file pool with the agent's records; never shown to callers. */
 export const RECORDS_DIRECTORY = '.limiquantix'
+/** Within it, in pools that several hosts have: which host runs a guest. */
+export const LEASES_DIRECTORY = 'leases'
+/** Within it: what the backups in the pool are, one file each. */
+export const BACKUPS_DIRECTORY = 'backups'
 
 const KINDS = ['LOCAL_DIR', 'LOCAL_LVM', 'NFS', 'CEPH_RBD', 'CEPH_FS', 'ISCSI'] as const satisfies readonly PoolKind[]
 

@@ -14,13 +14,14 @@ export function parsePoolOptions<T>(prefix: string, schema: z.ZodType<T>, option
 
 /** The root directory of a pool from its configuration, normalised; POOL_CONFIG_INVALID for a place no pool may be at. */
 export function poolDirectory(field: string, text: string, reserved: readonly string[]): string {
-  const path = absolutePath(text, field)
+  const path = absolutePathOption(field, text)
   const why = forbiddenPoolPath(path, reserved)
   if (why !== undefined) throw new AgentError('POOL_CONFIG_INVALID', `${field}: ${path} ${why}`)
   return path
 }
 
-function absolutePath(text: string, field: string): string {
+/** An absolute path from the configuration of a pool, normalised; POOL_CONFIG_INVALID names the field. */
+export function absolutePathOption(field: string, text: string): string {
   try {
     return parseAbsolutePath(text, field)
   } catch (error) {

@@ -10,6 +10,7 @@ const NAMED_USERS = 10
 /** Who uses which pool: what registered sources say (domains), jobs with reserved space, and processes with open files. */
 export class PoolUsers {
   readonly #sources: PoolUserSource[] = []
+  readonly #contents: PoolUserSource[] = []
   readonly #reservations: Reservations
   readonly #io: StorageIo
 
@@ -18,26 +19,33 @@ export class PoolUsers {
     this.#io = io
   }
 
-  /** Asks `source` from now on. */
-  add(source: PoolUserSource): void {
-    this.#sources.push(source)
+  /** Asks `source` from now on; `contents` does not keep the pool from being taken out of use. */
+  add(source: PoolUserSource, kind: 'user' | 'contents'): void {
+    const sources = kind === 'user' ? this.#sources : this.#contents
+    sources.push(source)
   }
 
   /** Users by sources and jobs. An error of a source is passed on: "cannot tell" is not "nobody". */
   async of(pool: ActivePool, ctx: OpContext): Promise<PoolUser[]> {
-    const lists = await Promise.all(this.#sources.map((source) => source(pool, ctx)))
-    const jobs = this.#reservations.purposes(pool.config.poolId).map((name) => ({ name }))
-    return [...lists.flat(), ...jobs]
+    return this.#ask([...this.#sources, ...this.#contents], pool, ctx)
   }
 
   /** POOL_IN_USE with the names of the users, processes with open files included. */
   async refuseInUse(pool: ActivePool, ctx: OpContext): Promise<void> {
-    const names = [...(await this.of(pool, ctx)).map((user) => user.name), ...(await this.#processes(pool, ctx))]
+    // Contents are not asked: a server that is dead could not answer, and must not keep its pool.
+    const users = await this.#ask(this.#sources, pool, ctx)
+    const names = [...users.map((user) => user.name), ...(await this.#processes(pool, ctx))]
     const distinct = [...new Set(names)]
     if (distinct.length === 0) return
     const more = distinct.length > NAMED_USERS ? ` and ${distinct.length - NAMED_USERS} more` : ''
     const shown = distinct.slice(0, NAMED_USERS).join(', ')
     throw new AgentError('POOL_IN_USE', `pool ${pool.config.poolId} is used by ${shown}${more}; stop them first`)
+  }
+
+  async #ask(sources: readonly PoolUserSource[], pool: ActivePool, ctx: OpContext): Promise<PoolUser[]> {
+    const lists = await Promise.all(sources.map((source) => source(pool, ctx)))
+    const jobs = this.#reservations.purposes(pool.config.poolId).map((name) => ({ name }))
+    return [...lists.flat(), ...jobs]
   }
 
   // Read from /proc alone, so the shared helper may do it whatever the pool is.

@@ -9,6 +9,9 @@ export const CERTAIN_REASONS: readonly string[] = [
   'POOL_NOT_MOUNTED',
   'POOL_STALE',
   'MOUNT_FOREIGN',
+  'DEVICE_MISSING',
+  'POOL_NOT_ACTIVE',
+  'CEPH_POOL_MISSING',
 ]
 
 /** There is no storage at the path at all. */

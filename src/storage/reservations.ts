@@ -10,13 +10,19 @@ interface Reservation {
 export class Reservations {
   readonly #pools = new Map<string, Set<Reservation>>()
 
-  /** Promises `bytes` of the `availableBytes` a pool has now; POOL_FULL with the numbers when the rest is not enough. */
-  take(poolId: string, bytes: number, availableBytes: number, purpose: string): { release(): void } {
+  /** Promises `bytes` of the `availableBytes` a pool has now; POOL_FULL with the numbers when the rest is not enough. `name` is what the error calls it. */
+  take(
+    poolId: string,
+    bytes: number,
+    availableBytes: number,
+    purpose: string,
+    name = `pool ${poolId}`,
+  ): { release(): void } {
     const reserved = this.reservedBytes(poolId)
     if (bytes > availableBytes - reserved) {
       throw new AgentError(
         'POOL_FULL',
-        `pool ${poolId} has ${formatBytes(availableBytes)} left, ${formatBytes(reserved)} of them promised to running jobs; ${formatBytes(bytes)} are needed`,
+        `${name} has ${formatBytes(availableBytes)} left, ${formatBytes(reserved)} of them promised to running jobs; ${formatBytes(bytes)} are needed (${purpose})`,
         {
           details: {
             availableBytes: String(availableBytes),

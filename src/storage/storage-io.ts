@@ -36,14 +36,15 @@ const TIMEOUT_MS: MethodTimeouts = {
   listDirectory: 60_000,
   allocatedInPool: 60_000,
   publishVolume: 120_000,
+  scanImages: 30_000,
 }
 const DEFAULT_TIMEOUT_MS = 20_000
 
 /**
- * How long a helper of one pool alone may hang in a probe. A probe that is late fails, but its call goes on: the next look asks after it instead of starting
- * another process, and on a server that comes back it is the first to be answered.
+ * How long a helper may hang in a probe before it is killed, in ms. A probe that is late fails, but its call goes on: the next look asks after it instead of starting
+ * another process, and on a server that comes back it is the first to be answered. A helper that pools share has work of others to lose when it is only slow.
  */
-const HUNG_PROBE_MS = 60_000
+const HUNG_PROBE_MS = { own: 60_000, common: 15_000 } as const
 
 /** The call of a late probe belongs to no caller. */
 const UNINTERRUPTED = new AbortController().signal
@@ -54,7 +55,19 @@ interface LateProbe {
 }
 
 /** Repeated once when the helper died of another call: these only read. */
-const READING: readonly StorageMethod[] = ['probePool', 'markerIn', 'statEntry', 'readVolume', 'readVolumes']
+const READING: readonly StorageMethod[] = [
+  'probePool',
+  'markerIn',
+  'statEntry',
+  'statContent',
+  'readContent',
+  'overlaysOn',
+  'readVolume',
+  'readVolumes',
+  'readBackupManifests',
+  'listBackupNames',
+  'scanImages',
+]
 
 /**
  * Typed calls into the storage helpers: one process shared by pools whose file systems do not hang, one of its own for each other pool. Errors: those of the
@@ -86,7 +99,6 @@ export class StorageIo {
       this.#probing++
       try {
         const probe = params as StorageParams<'probePool'>
-        if (target.isolation === 'common') return await this.#call(target, 'probePool', probe, options)
         return await this.#patientProbe(target, probe, options.signal)
       } finally {
         this.#probing--
@@ -100,7 +112,7 @@ export class StorageIo {
     params: StorageParams<'probePool'>,
     signal: AbortSignal,
   ): Promise<StorageResult<'probePool'>> {
-    const key = workerKey(target)
+    const key = target.poolId
     const timeoutMs = this.#timeoutsMs.probePool ?? DEFAULT_TIMEOUT_MS
     const { promise: expired, reject } = Promise.withResolvers<never>()
     let timer: NodeJS.Timeout | undefined
@@ -112,7 +124,7 @@ export class StorageIo {
     let probe = this.#late.get(key)
     if (probe !== undefined && isDeepStrictEqual(probe.guard, params.guard)) begin()
     else {
-      const hung = Math.max(HUNG_PROBE_MS, timeoutMs)
+      const hung = Math.max(HUNG_PROBE_MS[target.isolation], timeoutMs)
       probe = {
         guard: params.guard,
         answer: this.#call(target, 'probePool', params, { signal: UNINTERRUPTED, onBegin: begin }, hung),

@@ -1,13 +1,26 @@
-import type { WorkerHandlers } from '../platform/workers.ts'
+import { deleteImageFile } from '../images/library/delete-image.ts'
+import { scanImages } from '../images/library/scan-images.ts'
+import type { WorkerCall } from '../platform/workers.ts'
+import type { PoolFileEncoders } from './pool-file-encoder.ts'
+import {
+  listBackupNames,
+  readBackupManifests,
+  removeBackupManifest,
+  writeBackupManifest,
+} from './worker/backup-manifests.ts'
 import { abandonVolume, claimVolume, publishVolume } from './worker/claims.ts'
-import { makeDirectory, processesUsing, removeFileIn, renameIn, statEntry, syncDirectoryIn } from './worker/files.ts'
-import { listDirectory } from './worker/list-directory.ts'
+import { deleteEntry, makeDirectory, renameEntry, statEntry } from './worker/entries.ts'
+import { listDirectory, type ListParams } from './worker/list-directory.ts'
 import { allocatedInPool, probePool } from './worker/probe.ts'
+import { readGuestLease, releaseGuestLease, takeGuestLease, writeGuestLease } from './worker/guest-leases.ts'
 import { lookAtMountPoint, makeMountPoint, removeMountPoint } from './worker/mount-point.ts'
+import { processesUsing } from './worker/processes.ts'
+import { overlaysOn } from './worker/protection.ts'
+import { readContent, statContent } from './worker/read-content.ts'
 import { initialisePool, markerIn, resumePool, retirePool } from './worker/setup.ts'
-import { deleteVolume, readVolume, readVolumes } from './worker/volumes.ts'
+import { deleteVolume, readVolume, readVolumes, recordVolumeBase } from './worker/volumes.ts'
 
-const handlers = {
+const METHODS = {
   initialisePool,
   resumePool,
   retirePool,
@@ -17,12 +30,13 @@ const handlers = {
   removeMountPoint,
   probePool,
   allocatedInPool,
-  listDirectory,
   statEntry,
   makeDirectory,
-  removeFile: removeFileIn,
-  rename: renameIn,
-  syncDirectory: syncDirectoryIn,
+  deleteEntry,
+  renameEntry,
+  overlaysOn,
+  statContent,
+  readContent,
   processesUsing,
   claimVolume,
   publishVolume,
@@ -30,10 +44,24 @@ const handlers = {
   readVolume,
   readVolumes,
   deleteVolume,
+  recordVolumeBase,
+  readGuestLease,
+  takeGuestLease,
+  writeGuestLease,
+  releaseGuestLease,
+  readBackupManifests,
+  listBackupNames,
+  writeBackupManifest,
+  removeBackupManifest,
+  scanImages,
+  deleteImageFile,
 }
 
 /** Everything the storage worker answers; storage-io.ts takes its types from here. */
-export type StorageMethods = typeof handlers
+export type StorageMethods = ReturnType<typeof storageHandlers>
 
 /** All file I/O on pool paths. It runs in helper processes, which may block and be killed at any line. */
-export const storageHandlers: WorkerHandlers = handlers
+export function storageHandlers(encoders: PoolFileEncoders) {
+  const list = (params: ListParams, call: WorkerCall) => listDirectory(params, call, encoders)
+  return { ...METHODS, listDirectory: list }
+}

@@ -20,6 +20,15 @@ export function parseVolumeName(name: string): readonly string[] {
   return parts
 }
 
+/** The name of a snapshot, which is one component of a volume name; INVALID_NAME when it is not. */
+export function parseSnapshotName(name: string): string {
+  if (isComponent(name)) return name
+  throw new AgentError(
+    'INVALID_NAME',
+    `snapshot name ${quote(name)} is not allowed; use up to 128 letters, digits, dots, dashes and underscores`,
+  )
+}
+
 /** Path of a volume's file relative to the pool root: the one owner of this rule. */
 export function volumeFile(name: string, format: DiskFormat): readonly string[] {
   const parts = [...parseVolumeName(name)]
@@ -27,9 +36,27 @@ export function volumeFile(name: string, format: DiskFormat): readonly string[] 
   return parts
 }
 
+/** Suffixes of image files, which are no part of the name when the image is a volume. */
+const IMAGE_SUFFIX = /\.(qcow2|img|raw)$/
+
+/**
+ * The volume that stands for an image file in a pool of volumes: the pool-relative path without the suffix of an image (`cloud-images/debian-12.qcow2` is volume
+ * `cloud-images/debian-12`). Downloads that write volumes and VMs that use them both ask here. INVALID_NAME when that is no volume name.
+ */
+export function volumeNameOfPath(relative: string): string {
+  const name = relative.replace(IMAGE_SUFFIX, '')
+  parseVolumeName(name)
+  return name
+}
+
 /** Name of the record file of a volume; one component. */
 export function volumeRecordFile(name: string): string {
   return `${parseVolumeName(name).join('%2F')}.json`
+}
+
+/** The volume whose record file has this name: the other way round. */
+export function volumeOfRecordFile(file: string): string {
+  return file.replace(/\.json$/, '').replaceAll('%2F', '/')
 }
 
 function isComponent(part: string): boolean {

@@ -9,7 +9,9 @@ import { median, printTable, treeUsage, verdict } from './measure.ts'
 
 const exec = promisify(execFile)
 const ROUNDS = 3
-const SAMPLE_MS = 100
+/** Looking costs whom it looks at: maps of memory most of all, which take milliseconds of the kernel for each process. */
+const SAMPLE_MS = 200
+const SAMPLES_PER_PSS = 5
 const POLL_MS = 50
 
 export interface DownloadBench {
@@ -18,9 +20,12 @@ export interface DownloadBench {
   /** All contenders write here. */
   readonly directory: string
   readonly sizeBytes: number
+  /** Default 3. */
+  readonly rounds?: number
 }
 
-interface Run {
+/** What one contender needed for one file. */
+export interface Run {
   readonly seconds: number
   readonly cpuSeconds: number
   readonly peakRssBytes: number
@@ -30,7 +35,8 @@ interface Run {
   readonly peakPssBytes: number
 }
 
-interface Source {
+/** An image on a server. */
+export interface Source {
   readonly url: string
   readonly sha256: string
 }
@@ -48,12 +54,13 @@ export async function benchDownload(bench: DownloadBench): Promise<void> {
   const contenders: [name: string, run: Contender][] = [
     ['curl -o', (s, file) => shell(`curl -sf -o "$1" "$0"`, s, file)],
     ['curl -o, then sync of the file', (s, file) => shell(`curl -sf -o "$1" "$0" && sync "$1"`, s, file)],
+    ['wget -O', (s, file) => shell(`wget -qO "$1" "$0"`, s, file)],
     ['curl | sha256sum', (s, file) => shell(`curl -sf "$0" | sha256sum`, s, file)],
     ['limiquantix-node, sha256 verified', (s, file) => agentRun(bench.agent, s, file)],
   ]
   const runs = new Map<string, Run[]>()
   try {
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < (bench.rounds ?? ROUNDS); round++) {
       for (const [name, run] of contenders) {
         const file = path.join(bench.directory, `bench-${round}.img`)
         runs.set(name, [...(runs.get(name) ?? []), await run(source, file)])
@@ -71,7 +78,8 @@ export async function benchDownload(bench: DownloadBench): Promise<void> {
   )
 }
 
-function report(sizeBytes: number, results: readonly (readonly [string, readonly Run[]])[]): void {
+/** Prints runs by contender; the first one is what the others are measured by, the last one is ours. */
+export function report(sizeBytes: number, results: readonly (readonly [string, readonly Run[]])[]): void {
   const seconds = (of: readonly Run[]) => median(of.map((run) => run.seconds))
   const base = seconds(results[0]?.[1] ?? [])
   const rows = results.map(([name, of], index) => {
@@ -94,13 +102,14 @@ function report(sizeBytes: number, results: readonly (readonly [string, readonly
     ]
   })
   printTable(
-    `download of ${(sizeBytes / 2 ** 30).toFixed(1)} GiB over loopback, median of ${ROUNDS} interleaved rounds (memory: highest sum over all processes; largest: of one process)`,
+    `download of ${(sizeBytes / 2 ** 30).toFixed(1)} GiB over loopback, median of ${results[0]?.[1].length} interleaved rounds (memory: highest sum over all processes; largest: of one process)`,
     ['', 'seconds', 'MiB/s', 'CPU s', 'RSS MiB', 'largest', 'PSS MiB', 'x curl -o', 'target', ''],
     rows,
   )
 }
 
-async function shell(script: string, source: Source, file: string): Promise<Run> {
+/** Runs a script of bash with the URL as $0 and the file as $1. */
+export async function shell(script: string, source: Source, file: string): Promise<Run> {
   const child = spawn('bash', ['-c', `TIMEFORMAT='%R %U %S'; time { ${script}; }`, source.url, file], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -114,8 +123,20 @@ async function shell(script: string, source: Source, file: string): Promise<Run>
   return { seconds: real, cpuSeconds: user + system, peakRssBytes, peakLargestBytes, peakPssBytes }
 }
 
-async function agentRun(agent: AgentProcess, source: Source, file: string): Promise<Run> {
+/** Runs a job of the agent from the POST to the completed status. */
+export async function agentRun(agent: AgentProcess, source: Source, file: string, change: object = {}): Promise<Run> {
   const usage = watchUsage(agent.pid)
+  const seconds = await agentSeconds(agent, source, file, change)
+  return { seconds, ...usage.stop() }
+}
+
+/** The same without looking at what it uses, which costs the processes that are looked at. */
+export async function agentSeconds(
+  agent: AgentProcess,
+  source: Source,
+  file: string,
+  change: object = {},
+): Promise<number> {
   const started = performance.now()
   const posted = await json<{ jobId: string }>(`${agent.httpUrl}/api/v1/images/download`, {
     imageId: 'bench',
@@ -125,17 +146,16 @@ async function agentRun(agent: AgentProcess, source: Source, file: string): Prom
     filename: path.basename(file),
     poolId: '',
     checksum: `sha256:${source.sha256}`,
+    ...change,
   })
   for (;;) {
     const job = await json<{ status: string; errorMessage: string | null }>(
       `${agent.httpUrl}/api/v1/images/download/${posted.jobId}`,
     )
-    if (job.status === 'completed') break
+    if (job.status === 'completed') return (performance.now() - started) / 1000
     if (job.status === 'failed') throw new Error(`the download failed: ${job.errorMessage}`)
     await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
-  const seconds = (performance.now() - started) / 1000
-  return { seconds, ...usage.stop() }
 }
 
 async function json<T>(url: string, body?: object): Promise<T> {
@@ -145,18 +165,19 @@ async function json<T>(url: string, body?: object): Promise<T> {
   return (await response.json()) as T
 }
 
-// Samples a process tree until `stop`. Short-lived children are counted as far as a sample met them.
-function watchUsage(pid: number): { stop(): Omit<Run, 'seconds'> } {
+/** Samples a process tree until `stop`. Short-lived children are counted as far as a sample met them. */
+export function watchUsage(pid: number): { stop(): Omit<Run, 'seconds'> } {
   let peakRssBytes = 0
   let peakLargestBytes = 0
   let peakPssBytes = 0
   let first: number | undefined
   let cpuSeconds = 0
+  let samples = 0
   const sample = async () => {
     const now = await treeUsage(pid)
     peakRssBytes = Math.max(peakRssBytes, now.rssBytes)
     peakLargestBytes = Math.max(peakLargestBytes, now.largestRssBytes)
-    peakPssBytes = Math.max(peakPssBytes, await treePss(pid))
+    if (samples++ % SAMPLES_PER_PSS === 1) peakPssBytes = Math.max(peakPssBytes, await treePss(pid))
     first ??= now.cpuSeconds
     cpuSeconds = Math.max(cpuSeconds, now.cpuSeconds - first)
   }

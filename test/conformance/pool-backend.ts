@@ -2,13 +2,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { OpContext } from '../../src/core/context.ts'
 import { GIB, MIB } from '../../src/core/bytes.ts'
 import { AgentError } from '../../src/core/errors.ts'
-import type { PoolConfig } from '../../src/core/model.ts'
+import { placeOf, type PoolConfig, type DiskFormat } from '../../src/core/model.ts'
 import type { PoolBackend, PoolBackendFactory, VolumeSpec } from '../../src/storage/backend.ts'
 import type { StorageEnvironment } from '../../src/storage/environment.ts'
-import { PoolManager, type PoolRecord } from '../../src/storage/pool-manager.ts'
+import type { PoolRecord } from '../../src/storage/pool-entry.ts'
+import { PoolManager } from '../../src/storage/pool-manager.ts'
 import { createVolumeManager } from '../../src/storage/volume-manager.ts'
 import { memoryCollection } from './memory-state.ts'
 import { recordingLogger } from './recording-logger.ts'
+import { IMAGE_BYTES, qemuVolumeBytes, type VolumeBytes } from './volume-bytes.ts'
 
 /** Creation that stands still in its middle until it is aborted. */
 export interface Stall {
@@ -26,6 +28,8 @@ export interface PoolFixture {
   readonly rival: PoolConfig
   /** Texts of the configuration that must never be seen. */
   readonly secrets: readonly string[]
+  /** How to get at the bytes of volumes; absent where qemu-io in this process's world does. */
+  readonly bytes?: VolumeBytes
   /** Everything that is stored for volumes, finished or not, in an order that compares. */
   contents(): Promise<string[]>
   /** Puts something that the agent did not make where volume `name` would be. */
@@ -36,6 +40,9 @@ export interface PoolFixture {
   stall(): Promise<Stall>
   close(): Promise<void>
 }
+
+/** Storage that is not there. */
+const GONE = ['POOL_PATH_MISSING', 'POOL_IDENTITY_MISMATCH', 'DEVICE_MISSING', 'CEPH_POOL_MISSING']
 
 const HOSTILE_NAMES = [
   '',
@@ -64,6 +71,7 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
   describe(`pool backend: ${title}`, () => {
     let fixture: PoolFixture
     let backend: PoolBackend
+    let bytes: VolumeBytes
     let ctx: OpContext
     const log = recordingLogger()
     const errors: string[] = []
@@ -72,10 +80,13 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       log.lines.length = 0
       errors.length = 0
       fixture = await open()
-      ctx = { signal: AbortSignal.timeout(60_000), log }
+      bytes = fixture.bytes ?? qemuVolumeBytes()
+      // Only against a hang: emulated hosts need a minute for some tests.
+      ctx = { signal: AbortSignal.timeout(110_000), log }
       backend = fixture.factory.create(fixture.config)
     })
     afterEach(async () => {
+      await bytes.close()
       await fixture.close()
       for (const secret of fixture.secrets) {
         expect(log.lines.join('\n'), 'secret in the log').not.toContain(secret)
@@ -102,6 +113,12 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       }
     }
     const activate = () => backend.activate({ mode: 'initialise' }, ctx)
+    const clone = (name: string, volume: string, snapshot?: string): VolumeSpec =>
+      spec(name, { content: { type: 'clone', volume, ...(snapshot === undefined ? {} : { snapshot }) } })
+    const sourceOf = (name: string) => backend.diskSource(name, ctx)
+    const write = async (name: string, block: number, value: number) =>
+      bytes.write(await sourceOf(name), block, value, ctx)
+    const read = async (name: string, count: number) => bytes.read(await sourceOf(name), count, ctx)
 
     test('activates once and says so the second time', async () => {
       expect((await activate()).outcome).toBe('activated')
@@ -138,9 +155,7 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       await activate()
       await backend.deactivate(ctx)
       await fixture.takeAway()
-      expect(['POOL_PATH_MISSING', 'POOL_IDENTITY_MISMATCH']).toContain(
-        await reason(backend.activate({ mode: 'resume' }, ctx)),
-      )
+      expect(GONE).toContain(await reason(backend.activate({ mode: 'resume' }, ctx)))
       await fixture.giveBack()
       expect((await backend.activate({ mode: 'resume' }, ctx)).outcome).toBe('activated')
     })
@@ -162,9 +177,7 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
     test('writes nothing while the storage is gone', async () => {
       await activate()
       await fixture.takeAway()
-      expect(['POOL_PATH_MISSING', 'POOL_IDENTITY_MISMATCH']).toContain(
-        await reason(backend.createVolume(spec('disk'), ctx)),
-      )
+      expect(GONE).toContain(await reason(backend.createVolume(spec('disk'), ctx)))
       await fixture.giveBack()
       expect(await fixture.contents()).toEqual([])
     })
@@ -181,6 +194,16 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       expect(await backend.listVolumes(ctx)).toEqual([made])
       expect(await backend.diskSource('vms/web_1/disk-0', ctx)).toEqual(made.source)
       expect((await backend.probe(ctx)).volumeCount).toBe(1)
+    })
+
+    test('knows the places of its volumes, there or not, from others', async () => {
+      await activate()
+      const { source } = await backend.createVolume(spec('disk'), ctx)
+      await backend.deleteVolume('disk', ctx)
+      // A backend on the rig answers with a promise.
+      const holds = (place: string) => Promise.resolve(backend.holds(place))
+      expect(await holds(placeOf(source))).toBe(true)
+      for (const place of ['/etc/passwd', '/dev/vda', 'rbd:elsewhere/disk']) expect(await holds(place)).toBe(false)
     })
 
     test('a missing volume is undefined, and has no disk source', async () => {
@@ -226,20 +249,29 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       expect(await fixture.contents()).toEqual([])
     })
 
-    test('with an owner, only its own volume is deleted', async () => {
+    test('with an owner, only its own volume is deleted, or one of an owner beneath it', async () => {
       await activate()
       await backend.createVolume(spec('disk'), ctx)
-      expect(await backend.deleteVolume('disk', ctx, 'vm:2')).toBe('already-deleted')
-      expect(await backend.getVolume('disk', ctx)).toBeDefined()
+      for (const other of ['vm:2', 'vm:1:part', 'v']) {
+        expect(await backend.deleteVolume('disk', ctx, other)).toBe('already-deleted')
+        expect(await backend.getVolume('disk', ctx)).toBeDefined()
+      }
+      expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('deleted')
+      await backend.createVolume(spec('disk', { owner: 'vm:1:part' }), ctx)
       expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('deleted')
     })
 
-    test.each(HOSTILE_NAMES)('refuses the name %j everywhere', async (name) => {
+    test('refuses names that are none, everywhere', async () => {
       await activate()
-      expect(await reason(backend.createVolume(spec(name), ctx))).toBe('INVALID_NAME')
-      expect(await reason(backend.getVolume(name, ctx))).toBe('INVALID_NAME')
-      expect(await reason(backend.deleteVolume(name, ctx))).toBe('INVALID_NAME')
-      expect(await reason(backend.diskSource(name, ctx))).toBe('INVALID_NAME')
+      for (const name of HOSTILE_NAMES) {
+        const refused = [
+          await reason(backend.createVolume(spec(name), ctx)),
+          await reason(backend.getVolume(name, ctx)),
+          await reason(backend.deleteVolume(name, ctx)),
+          await reason(backend.diskSource(name, ctx)),
+        ]
+        expect(new Set(refused), JSON.stringify(name)).toEqual(new Set(['INVALID_NAME']))
+      }
       expect(await fixture.contents()).toEqual([])
     })
 
@@ -287,6 +319,127 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       expect((await backend.createVolume(spec('disk'), ctx)).virtualSizeBytes).toBe(GIB)
     })
 
+    test('refuses a format that its volumes do not have', async () => {
+      const { formats } = backend.traits
+      // Where all known ones are made, one that a caller without types could send.
+      const unknown = 'vmdk' as DiskFormat
+      const other = (['qcow2', 'raw'] as const).find((format) => !formats.includes(format)) ?? unknown
+      await activate()
+      expect(await reason(backend.createVolume(spec('disk', { format: other }), ctx))).toBe('INVALID_REQUEST')
+      expect(await fixture.contents()).toEqual([])
+    })
+
+    test('a clone has the bytes of its source and neither sees what is written to the other', async () => {
+      await activate()
+      await backend.createVolume(spec('disk'), ctx)
+      await write('disk', 0, 1)
+      const wanted = { ...clone('copy', 'disk'), sizeBytes: 128 * MIB }
+      const made = await backend.createVolume(wanted, ctx)
+      expect(made.virtualSizeBytes).toBe(128 * MIB)
+      await write('copy', 0, 2)
+      await write('disk', 1, 3)
+      expect(await read('copy', 2)).toEqual([2, 0])
+      expect(await read('disk', 2)).toEqual([1, 3])
+
+      // Where the clone needs its source, the source stays; else the clone lives on.
+      const deleted = await reason(backend.deleteVolume('disk', ctx))
+      expect(['no error', 'VOLUME_IN_USE']).toContain(deleted)
+      expect(await read('copy', 1)).toEqual([2])
+      expect((await backend.createVolume(wanted, ctx)).source).toEqual(made.source)
+      expect(await backend.deleteVolume('copy', ctx)).toBe('deleted')
+      await backend.deleteVolume('disk', ctx)
+      expect(await fixture.contents()).toEqual([])
+    })
+
+    test('refuses a clone of nothing, and one that is smaller than its source', async () => {
+      await activate()
+      expect(await reason(backend.createVolume(clone('copy', 'nothing'), ctx))).toBe('VOLUME_NOT_FOUND')
+      expect(await fixture.contents()).toEqual([])
+      await backend.createVolume(spec('disk'), ctx)
+      const before = await fixture.contents()
+      const small = { ...clone('copy', 'disk'), sizeBytes: 32 * MIB }
+      expect(await reason(backend.createVolume(small, ctx))).toBe('VOLUME_TOO_SMALL')
+      expect(await fixture.contents()).toEqual(before)
+    })
+
+    test.each(['raw', 'qcow2'] as const)('copies a %s image into a volume that has more room', async (format) => {
+      await activate()
+      const source = await bytes.image(format, 5, ctx)
+      const copy = spec('images/base', { content: { type: 'copy', source }, owner: 'image:1' })
+      const small = { ...copy, sizeBytes: IMAGE_BYTES / 2 }
+      expect(await reason(backend.createVolume(small, ctx))).toBe('VOLUME_TOO_SMALL')
+      expect(await fixture.contents()).toEqual([])
+      const made = await backend.createVolume(copy, ctx)
+      expect(made.virtualSizeBytes).toBe(64 * MIB)
+      expect(await read('images/base', 2)).toEqual([5, 0])
+      expect(await backend.createVolume(copy, ctx)).toEqual(made)
+    })
+
+    test('refuses to copy an image that is missing', async () => {
+      await activate()
+      const source = { type: 'file', path: '/nowhere/image.raw', format: 'raw' } as const
+      const copy = spec('images/base', { content: { type: 'copy', source } })
+      expect(await reason(backend.createVolume(copy, ctx))).toBe('BACKING_FILE_MISSING')
+      expect(await fixture.contents()).toEqual([])
+    })
+
+    describe('snapshots', () => {
+      test('keep the bytes of their time for clones', async (test) => {
+        const { snapshots } = backend
+        if (snapshots === undefined) return test.skip('the backend has no snapshots')
+        await activate()
+        await backend.createVolume(spec('disk'), ctx)
+        await write('disk', 0, 1)
+        const first = await snapshots.create('disk', 'before', ctx)
+        await write('disk', 0, 2)
+        expect(await snapshots.create('disk', 'before', ctx)).toEqual(first)
+        const second = await snapshots.create('disk', 'after', ctx)
+        expect(await snapshots.list('disk', ctx)).toEqual([first, second])
+        expect(second.createdAt).toBeGreaterThanOrEqual(first.createdAt)
+
+        await backend.createVolume(clone('copy', 'disk', 'before'), ctx)
+        expect(await read('copy', 1)).toEqual([1])
+        expect(await read('disk', 1)).toEqual([2])
+        expect(['no error', 'SNAPSHOT_IN_USE']).toContain(await reason(snapshots.delete('disk', 'before', ctx)))
+        expect(await read('copy', 1)).toEqual([1])
+        expect(await snapshots.delete('disk', 'after', ctx)).toBe('deleted')
+        expect(await snapshots.delete('disk', 'after', ctx)).toBe('already-deleted')
+        expect((await snapshots.list('disk', ctx)).map(({ name }) => name)).not.toContain('after')
+
+        await backend.deleteVolume('copy', ctx)
+        expect(await backend.deleteVolume('disk', ctx)).toBe('deleted')
+        expect(await fixture.contents()).toEqual([])
+      })
+
+      test('go with their volume, and are not in a new one of its name', async (test) => {
+        const { snapshots } = backend
+        if (snapshots === undefined) return test.skip('the backend has no snapshots')
+        await activate()
+        await backend.createVolume(spec('disk'), ctx)
+        await snapshots.create('disk', 'one', ctx)
+        expect(await reason(backend.createVolume(clone('copy', 'disk', 'two'), ctx))).toBe('SNAPSHOT_NOT_FOUND')
+        expect(await backend.deleteVolume('disk', ctx)).toBe('deleted')
+        expect(await fixture.contents()).toEqual([])
+        expect(await snapshots.delete('disk', 'one', ctx)).toBe('already-deleted')
+        expect(await reason(snapshots.create('disk', 'one', ctx))).toBe('VOLUME_NOT_FOUND')
+        expect(await reason(snapshots.list('disk', ctx))).toBe('VOLUME_NOT_FOUND')
+        await backend.createVolume(spec('disk'), ctx)
+        expect(await snapshots.list('disk', ctx)).toEqual([])
+      })
+
+      test('have names like components of volume names', async (test) => {
+        const { snapshots } = backend
+        if (snapshots === undefined) return test.skip('the backend has no snapshots')
+        await activate()
+        await backend.createVolume(spec('disk'), ctx)
+        for (const name of [...HOSTILE_NAMES, 'a/b', 'disk@one']) {
+          expect(await reason(snapshots.create('disk', name, ctx)), JSON.stringify(name)).toBe('INVALID_NAME')
+          expect(await reason(snapshots.delete('disk', name, ctx)), JSON.stringify(name)).toBe('INVALID_NAME')
+        }
+        expect(await snapshots.list('disk', ctx)).toEqual([])
+      })
+    })
+
     describe('under the pool manager', () => {
       let made: PoolManager | undefined
       const manager = () => {
@@ -301,7 +454,7 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
         await pools.init(fixture.config, ctx)
         const volumes = createVolumeManager(pools)
         const { source } = await volumes.create(fixture.config.poolId, spec('disk'), ctx)
-        const path = source.type === 'file' ? source.path : source.device
+        const path = placeOf(source)
         let users = [{ name: 'VM web-1', path }]
         pools.addUserSource(() => Promise.resolve(users))
         await expect(volumes.delete(fixture.config.poolId, 'disk', ctx)).rejects.toMatchObject({

@@ -20,9 +20,14 @@ const STATUS: Readonly<Record<string, number>> = {
   already_exists: 409,
 }
 
-/** Writes a message in the control plane's form: zero values and empty lists left out, bigint (64-bit fields) as strings. */
+/** A message in the control plane's form: zero values and empty lists left out, bigint (64-bit fields) as strings. */
+export function wireMessage(message: object): object {
+  return (withoutZeros(message) as object | undefined) ?? {}
+}
+
+/** Answers with a message of `wireMessage`. */
 export function sendMessage(response: ServerResponse, message: object): void {
-  send(response, 200, JSON.stringify(withoutZeros(message) ?? {}))
+  send(response, 200, JSON.stringify(message))
 }
 
 /** Writes a Connect error with its HTTP status. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Exchange } from './traffic.ts'
 
 /**
  * How the stand-in misbehaves on purpose.
@@ -38,24 +39,33 @@ export function maintenance(retryAfterSeconds: number): Fault {
   }
 }
 
-/** Applies a fault; true when the request has been dealt with. */
-export async function applyFault(fault: Fault, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+/** What a recording keeps of a fault that answered, or broke off, a request. */
+export type FaultyAnswer = Pick<Exchange, 'outcome' | 'response' | 'headers'>
+
+const NOTHING: FaultyAnswer = { outcome: 'none', response: null }
+
+/** Applies a fault; undefined when the request is still to be answered. */
+export async function applyFault(
+  fault: Fault,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<FaultyAnswer | undefined> {
   switch (fault.kind) {
     case 'hold':
-      return true
+      return NOTHING
     case 'cut':
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '64' })
       response.write('{"id":"0')
-      return true
+      return NOTHING
     case 'reset':
       request.socket.resetAndDestroy()
-      return true
+      return NOTHING
     case 'slow':
       await new Promise((resolve) => setTimeout(resolve, fault.ms))
-      return false
+      return undefined
     case 'answer':
       response.writeHead(fault.status, fault.headers)
       response.end(fault.body)
-      return true
+      return { outcome: String(fault.status), response: fault.body, headers: fault.headers ?? {} }
   }
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { ConnectError } from './connect-json.ts'
-import type { PoolReport, RegisterNode, ScanLocalImages, SyncNodeVms, UpdateHeartbeat } from './schemas.ts'
+import type { ImageNotice, PoolReport, RegisterNode, ScanLocalImages, SyncNodeVms, UpdateHeartbeat } from './schemas.ts'
 
 /** A node as the control plane remembers it. */
 export interface FleetNode {
@@ -15,6 +15,15 @@ export interface FleetNode {
 }
 
 export type FleetPoolKind = 'NFS' | 'CEPH_RBD' | 'CEPH_CEPHFS' | 'LOCAL_DIR' | 'LOCAL_LVM' | 'ISCSI'
+/** An image record. */
+export interface FleetImage {
+  readonly nodeId: string
+  readonly path: string
+  readonly id?: string
+  readonly catalogId?: string
+  readonly poolId?: string
+}
+
 type HostHealth = 'UNKNOWN' | 'HEALTHY' | 'DEGRADED' | 'ERROR' | 'UNMOUNTED'
 
 export interface HostStatus {
@@ -49,7 +58,12 @@ export class Fleet {
   readonly nodes = new Map<string, FleetNode>()
   readonly pools = new Map<string, FleetPool>()
   readonly vms = new Map<string, { id: string; name: string; nodeId: string; state: string }>()
-  readonly images = new Map<string, { nodeId: string; path: string }>()
+  /** By node and path. A record of a catalog download has a catalog id; while it runs its path is not known yet. */
+  readonly images = new Map<string, FleetImage>()
+  /** Every phase that a pool entered by a heartbeat, in order. */
+  readonly phases: { readonly poolId: string; readonly phase: FleetPool['phase'] }[] = []
+  /** Target paths of downloads that were asked for and whose end was not heard of. */
+  readonly downloading = new Set<string>()
   readonly #now: () => number
 
   constructor(now: () => number = () => performance.now()) {
@@ -111,8 +125,34 @@ export class Fleet {
   /** ScanLocalImages: one record per node and path. */
   syncImages({ nodeId, images }: ScanLocalImages): { registeredCount: number; existingCount: number } {
     const fresh = images.filter((image) => !this.images.has(`${nodeId} ${image.path}`))
-    for (const image of fresh) this.images.set(`${nodeId} ${image.path}`, { nodeId, path: image.path })
+    for (const { path } of fresh) {
+      if (this.downloading.has(path)) throw new ConnectError('internal', `a second record of the download to ${path}`)
+      this.images.set(`${nodeId} ${path}`, { nodeId, path })
+    }
     return { registeredCount: fresh.length, existingCount: images.length - fresh.length }
+  }
+
+  /** A notification: the record of the node and path is replaced as a whole, or deleted. */
+  noticeImage({ node_id: nodeId, event_type, id, path, storage_pool_id }: ImageNotice): void {
+    this.node(nodeId)
+    const key = `${nodeId} ${path}`
+    if (event_type === 'deleted') {
+      this.images.delete(key)
+      return
+    }
+    if (this.images.get(key)?.catalogId !== undefined) {
+      throw new ConnectError('internal', `the notification of ${path} drops the catalog id of the image`)
+    }
+    this.images.set(key, { nodeId, path, id, ...(storage_pool_id === undefined ? {} : { poolId: storage_pool_id }) })
+  }
+
+  /** ScanISOs: what the first level of `iso/` of a pool has becomes the records of the pool, all others of it are deleted. Returns the deleted paths. */
+  scanIsos(nodeId: string, poolId: string, files: readonly string[]): string[] {
+    const paths = new Set(files.filter((file) => /\.iso$/i.test(file)).map((file) => `iso/${file}`))
+    const deleted = [...this.images].filter(([, image]) => image.poolId === poolId && !paths.has(image.path))
+    for (const [key] of deleted) this.images.delete(key)
+    for (const path of paths) this.images.set(`${nodeId} ${path}`, { nodeId, path, poolId })
+    return deleted.map(([, { path }]) => path)
   }
 
   /** Adds a pool in phase PENDING. */
@@ -147,7 +187,9 @@ export class Fleet {
   #update(pool: FleetPool, nodeId: string, status: HostStatus): void {
     pool.hosts.set(nodeId, status)
     pool.capacity = aggregateCapacity(pool)
-    pool.phase = overallPhase(pool)
+    const phase = overallPhase(pool)
+    if (phase !== pool.phase) this.phases.push({ poolId: pool.id, phase })
+    pool.phase = phase
   }
 }
 

@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { callNode } from './node-http.ts'
+import type { Traffic } from './traffic.ts'
 
 /** The answer to a poll, as far as the control plane reads it. */
 export interface DownloadPoll {
@@ -32,6 +34,8 @@ export interface DownloadOptions {
   /** 2 s by default, as the control plane polls. */
   readonly periodMs?: number
   readonly onPoll?: (poll: DownloadPoll) => void
+  /** Gets what was said. */
+  readonly traffic?: Traffic
 }
 
 const REQUEST_TIMEOUT_MS = 10_000
@@ -48,20 +52,16 @@ export async function downloadImage(
 ): Promise<ImageRecord> {
   const { signal, periodMs = POLL_PERIOD_MS } = options
   const withTimeout = () => AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)])
-  const accepted = await fetch(`${nodeHttp}/api/v1/images/download`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(job),
-    signal: withTimeout(),
-  })
-  const body = await accepted.text()
+  const post = [nodeHttp, 'POST', '/api/v1/images/download', job] as const
+  const accepted = await callNode(...post, withTimeout(), options.traffic)
   if (accepted.status !== 200) {
-    return { phase: 'ERROR', path: '', sizeBytes: 0, errorMessage: `node daemon error (${accepted.status}): ${body}` }
+    const text = typeof accepted.body === 'string' ? accepted.body : JSON.stringify(accepted.body)
+    return { phase: 'ERROR', path: '', sizeBytes: 0, errorMessage: `node daemon error (${accepted.status}): ${text}` }
   }
-  const { jobId } = JSON.parse(body) as { jobId: string }
+  const { jobId } = accepted.body as { jobId: string }
   for (;;) {
     await sleep(periodMs, undefined, { signal })
-    const poll = await pollJob(`${nodeHttp}/api/v1/images/download/${jobId}`, withTimeout())
+    const poll = await pollJob(nodeHttp, jobId, withTimeout(), options.traffic)
     signal.throwIfAborted()
     if (poll === undefined) continue
     options.onPoll?.(poll)
@@ -73,12 +73,24 @@ export async function downloadImage(
   }
 }
 
-async function pollJob(url: string, signal: AbortSignal): Promise<DownloadPoll | undefined> {
+async function pollJob(
+  nodeHttp: string,
+  jobId: string,
+  signal: AbortSignal,
+  traffic: Traffic | undefined,
+): Promise<DownloadPoll | undefined> {
   try {
-    const response = await fetch(url, { signal })
-    const poll = (await response.json()) as DownloadPoll
+    const { status, body } = await callNode(
+      nodeHttp,
+      'GET',
+      `/api/v1/images/download/${jobId}`,
+      undefined,
+      signal,
+      traffic,
+    )
+    const poll = body as DownloadPoll
     const integers = [poll.progressPercent, poll.bytesDownloaded, poll.bytesTotal]
-    return response.status === 200 && integers.every(Number.isSafeInteger) ? poll : undefined
+    return status === 200 && integers.every(Number.isSafeInteger) ? poll : undefined
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
+import { Traffic } from './traffic.ts'
 
 const PROTO_ROOT = path.join(import.meta.dirname, '../../proto')
 const PROTO_FILE = 'limiquantix/node/v1/node_daemon.proto'
@@ -45,9 +46,12 @@ function loadStub(): grpc.ServiceClientConstructor {
 export class NodeClient {
   readonly address: string
   readonly #stub: NodeStub
+  readonly #traffic: Traffic
 
-  constructor(address: string) {
+  /** `traffic` gets every call. */
+  constructor(address: string, traffic: Traffic = new Traffic()) {
     this.address = address
+    this.#traffic = traffic
     this.#stub = new (loadStub())(address, grpc.credentials.createInsecure()) as unknown as NodeStub
   }
 
@@ -60,6 +64,15 @@ export class NodeClient {
 
   /** A unary call, `CreateVM` and so on. Throws NodeCallError. */
   async call<T = Record<string, unknown>>(method: string, request: object = {}, timeoutMs?: number): Promise<T> {
+    const about = { from: 'control-plane', agent: this.address, over: 'grpc', call: method, request } as const
+    return this.#traffic.record(
+      about,
+      () => this.#unary<T>(method, request, timeoutMs),
+      (error) => (error instanceof NodeCallError ? goName(error.status) : 'none'),
+    )
+  }
+
+  async #unary<T>(method: string, request: object, timeoutMs: number | undefined): Promise<T> {
     const deadline = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }
     return new Promise<T>((resolve, reject) => {
       const unary = this.#stub[method]
@@ -75,8 +88,8 @@ export class NodeClient {
   }
 }
 
-// NOT_FOUND -> NotFound
-function goName(code: grpc.status): string {
+/** A status as grpc-go prints it: NOT_FOUND is NotFound. */
+export function goName(code: grpc.status): string {
   const name = grpc.status[code] ?? 'UNKNOWN'
   return name
     .split('_')

@@ -3,6 +3,7 @@ import { ConnectError } from './connect-json.ts'
 import type { Fleet, FleetPool, FleetPoolKind } from './fleet.ts'
 import { NodeCallError, NodeClient } from './node-client.ts'
 import { asksForPoolAgain, countsAsPoolReady, countsAsStopped, isPoolPrecondition } from './substring-rules.ts'
+import { Traffic } from './traffic.ts'
 
 const DIAL_TIMEOUT_MS = 10_000
 const HEALTH_TIMEOUT_MS = 5_000
@@ -21,6 +22,8 @@ const WIRE_TYPES: Readonly<Record<FleetPoolKind, string>> = {
 export class NodeConnections {
   readonly #fleet: Fleet
   readonly #port: number
+  readonly #traffic: Traffic
+  readonly #random: () => number
   readonly #clients = new Map<string, NodeClient>()
   readonly #lock = new KeyedLock()
   readonly #never = new AbortController().signal
@@ -29,9 +32,12 @@ export class NodeConnections {
   /** The push of the newest connection, for tests that wait for it. */
   pushed: Promise<void> = Promise.resolve()
 
-  constructor(fleet: Fleet, port: number) {
+  /** `random` (0 to below 1) says at which node a walk over all of them begins. */
+  constructor(fleet: Fleet, port: number, traffic: Traffic = new Traffic(), random: () => number = Math.random) {
     this.#fleet = fleet
     this.#port = port
+    this.#traffic = traffic
+    this.#random = random
   }
 
   has(nodeId: string): boolean {
@@ -69,9 +75,11 @@ export class NodeConnections {
     return client.call('InitStoragePool', { poolId: pool.id, type, config })
   }
 
-  /** CreatePool: offered to connected nodes until one takes it. */
+  /** CreatePool and ReconnectPool: offered to the connected nodes, assigned or not, from a random one on as Go walks over a small map, until one takes it. */
   async createPool(pool: FleetPool): Promise<void> {
-    for (const client of this.#clients.values()) {
+    const clients = [...this.#clients.values()]
+    const first = Math.floor(this.#random() * clients.length)
+    for (const client of [...clients.slice(first), ...clients.slice(0, first)]) {
       try {
         const info = await this.initPool(client, pool)
         pool.phase = 'READY'
@@ -163,7 +171,7 @@ export class NodeConnections {
   async #dial(nodeId: string): Promise<NodeClient> {
     // A prefix length is cut off; the port is always the fixed one.
     const ip = this.#fleet.node(nodeId).managementIp.replace(/\/\d+$/, '')
-    const client = new NodeClient(ip.includes(':') ? `[${ip}]:${this.#port}` : `${ip}:${this.#port}`)
+    const client = new NodeClient(ip.includes(':') ? `[${ip}]:${this.#port}` : `${ip}:${this.#port}`, this.#traffic)
     try {
       await client.dial(DIAL_TIMEOUT_MS)
       await client.call('HealthCheck', {}, HEALTH_TIMEOUT_MS)

@@ -24,3 +24,9 @@ export function countsAsStopped(text: string): boolean {
 export function countsAsAbsent(text: string): boolean {
   return countsAsStopped(text) || text.includes('not found')
 }
+
+/** Texts that become codes of their own in the user interface: NODE_NOT_FOUND, NODE_UNREACHABLE, VM_NOT_ON_NODE. */
+export function isUiTrigger(text: string): boolean {
+  const words = ['node not found', 'failed to connect to node daemon', 'Domain not found', 'VM not found']
+  return words.some((word) => text.includes(word))
+}

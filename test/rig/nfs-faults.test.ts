@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { cp, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { status } from '@grpc/grpc-js'
 import { requirePrerequisite } from '../host/require.ts'
 import { until } from '../support/until.ts'
 import { missingRig, useRig } from './use-rig.ts'
@@ -64,7 +65,12 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
     (await rig.exec('cat /proc/self/mountinfo')).split('\n').filter((line) => / - nfs4? /.test(line))
   /** A process that has a file open until `kill $(cat /run/holder)`. */
   const hold = async (file: string) => rig.exec(`sleep 3000 > ${file} 2>&1 < /dev/null & echo $! > /run/holder`)
-  const leftovers = async () => (await rig.exec(`ls -A ${MOUNTS} 2>/dev/null || true`)).trim()
+  /** Mount points, units that mount, and records in the agent's state that still speak of one of the pools. */
+  const leftovers = async (...poolIds: readonly string[]) => {
+    const units = 'systemctl list-units --all --no-legend "limiquantix-mount-*"'
+    const records = poolIds.map((poolId) => `grep -rlF -e ${poolId} /var/lib/limiquantix/store`).join('; ')
+    return (await rig.exec(`ls -A ${MOUNTS} 2>/dev/null; ${units}; ${records || 'true'}; true`)).trim()
+  }
 
   beforeAll(async () => {
     await rig.exec('systemctl restart limiquantix-node')
@@ -117,6 +123,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
       ['an address without a host', { nfsServer: '10.99.0.77' }, {}, 'server_not_answering', /10\.99\.0\.77/],
       ['a read-only export', { nfsExport: '/readonly' }, {}, 'pool_not_writable', /read-only/],
       ['an export without permission', { nfsExport: '/squashed' }, {}, 'pool_not_writable', /ermission/],
+      ['an option this kernel does not know', {}, { options: 'xprtsec=tls' }, 'mount_option_refused', /nfs\.options/],
       ['Kerberos without its setup', {}, { options: 'sec=krb5' }, 'mount_option_refused', /nfs\.options/],
     ])('%s has its own reason, and nothing is left', async (_what, change, options, reason, text) => {
       const poolId = randomUUID()
@@ -125,8 +132,27 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
       expect(status).toBeGreaterThanOrEqual(400)
       expect(body.message).toMatch(text)
       expect(await mountsOf()).toEqual([])
-      expect(await leftovers()).toBe('')
+      expect(await leftovers(poolId)).toBe('')
       expect((await rig.http('GET', `/api/v1/storage/pools/${poolId}`)).status).toBe(404)
+    })
+
+    test.each([
+      ['an export that is missing', { exportPath: '/nowhere' }, status.FAILED_PRECONDITION, /has no export \/nowhere/],
+      ['an unknown host', { server: 'no-such-host.invalid' }, status.UNAVAILABLE, /no-such-host\.invalid/],
+      [
+        'an export that is denied',
+        { exportPath: '/denied', version: '3', options: 'nolock' },
+        status.PERMISSION_DENIED,
+        /does not let this host use \/denied/,
+      ],
+      ['a version that is none', { version: '5' }, status.INVALID_ARGUMENT, /nfs\.version/],
+    ])('over gRPC, %s has its own status, and nothing is left', async (_what, change, code, text) => {
+      const poolId = randomUUID()
+      const nfs = { server: rig.serverAddress, exportPath: '/pool1', ...change }
+      const call = rig.node.call('InitStoragePool', { poolId, type: 'STORAGE_POOL_TYPE_NFS', config: { nfs } })
+      await expect(call).rejects.toMatchObject({ status: code, message: expect.stringMatching(text) as string })
+      expect(await mountsOf()).toEqual([])
+      expect(await leftovers(poolId)).toBe('')
     })
 
     test('a mount point of its own is mounted, and goes with the pool', async () => {

@@ -1,19 +1,17 @@
 import { spawn } from 'node:child_process'
-import { readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
-import { randomUUID } from 'node:crypto'
-import { build } from 'esbuild'
 import { silentLogger, type Logger, type OpContext } from '../../src/core/context.ts'
 import { fromErrorRecord } from '../../src/core/errors.ts'
-import { createMounter } from '../../src/platform/mounter.ts'
+import type { DiskSource } from '../../src/core/model.ts'
 import type { PoolBackend, PoolBackendFactory } from '../../src/storage/backend.ts'
 import { StorageIo } from '../../src/storage/storage-io.ts'
-import { memoryCollection } from '../conformance/memory-state.ts'
 import type { PoolFixture } from '../conformance/pool-backend.ts'
+import type { VolumeBytes } from '../conformance/volume-bytes.ts'
 import type { BackendFacts, FixtureFacts, Reply, Request } from './guest/protocol.ts'
+import { installGuestProgram } from './guest-program.ts'
 import type { Rig } from './rig.ts'
+import { storageEnvironment } from '../support/storage-environment.ts'
 
 /** Fixtures whose backends work on a host of the rig, where the kernel has the clients this machine lacks. */
 export interface RemoteBackends {
@@ -22,7 +20,6 @@ export interface RemoteBackends {
   close(): Promise<void>
 }
 
-const PROGRAM = '/opt/rig-tests/backend-server.mjs'
 const SCRIPT = path.join(import.meta.dirname, '..', '..', 'scripts', 'rig')
 
 interface Pending {
@@ -33,8 +30,8 @@ interface Pending {
 
 /** Bundles the guest's side, takes it there and starts it. */
 export async function startRemoteBackends(rig: Rig): Promise<RemoteBackends> {
-  await rig.write(PROGRAM, await bundle())
-  const child = spawn(SCRIPT, ['ssh', rig.directory, '0', `exec node ${PROGRAM}`], {
+  const program = await installGuestProgram(rig, 'backend-server')
+  const child = spawn(SCRIPT, ['ssh', rig.directory, '0', `exec node ${program}`], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
@@ -75,7 +72,7 @@ export async function startRemoteBackends(rig: Rig): Promise<RemoteBackends> {
   const backendOf = (facts: FixtureFacts, { config, mountPath, methods }: BackendFacts): PoolBackend => {
     const number = ++backends
     const { fixture, traits } = facts
-    const members = methods.map((method) => [
+    const members = methods.map((method): [string, unknown] => [
       method,
       async (...all: unknown[]) => {
         const ctx = all.find((arg): arg is OpContext => typeof arg === 'object' && arg !== null && 'signal' in arg)
@@ -85,7 +82,17 @@ export async function startRemoteBackends(rig: Rig): Promise<RemoteBackends> {
         return call({ fixture, backend: number, poolId: config.poolId, method, args }, ctx)
       },
     ])
-    return { kind: config.kind, traits, config, mountPath, ...(Object.fromEntries(members) as object) } as PoolBackend
+    return { kind: config.kind, traits, config, mountPath, ...nested(members) } as PoolBackend
+  }
+  const bytesOf = (fixture: number): VolumeBytes => {
+    const ask = (ctx: OpContext, ...args: unknown[]) => call({ fixture, method: 'bytes', args }, ctx)
+    return {
+      write: async (source, block, value, ctx) => void (await ask(ctx, 'write', source, block, value)),
+      read: async (source, count, ctx) => (await ask(ctx, 'read', source, count)) as number[],
+      image: async (format, value, ctx) => (await ask(ctx, 'image', format, value)) as DiskSource,
+      // They go with the fixture.
+      close: () => Promise.resolve(),
+    }
   }
 
   return {
@@ -101,17 +108,11 @@ export async function startRemoteBackends(rig: Rig): Promise<RemoteBackends> {
       const io = new StorageIo(silentLogger)
       return {
         factory,
-        environment: {
-          io,
-          mounter: createMounter(),
-          mountPoints: memoryCollection(),
-          paths: { localPools: '/nowhere', formerLocalPools: [], mounts: '/nowhere', reserved: [] },
-          nodeId: 'outside',
-          log: silentLogger,
-        },
+        environment: storageEnvironment('/nowhere', { io }),
         config: config.config,
         rival: rival.config,
         secrets,
+        bytes: bytesOf(fixture),
         contents: async () => (await ask('contents')) as string[],
         plantForeign: async (volume) => void (await ask('plantForeign', volume)),
         takeAway: async () => void (await ask('takeAway')),
@@ -136,25 +137,12 @@ export async function startRemoteBackends(rig: Rig): Promise<RemoteBackends> {
   }
 }
 
-async function bundle(): Promise<Buffer> {
-  const outfile = path.join(tmpdir(), `lqx-rig-backends-${randomUUID()}.mjs`)
-  try {
-    await build({
-      entryPoints: [path.join(import.meta.dirname, 'guest', 'backend-server.ts')],
-      outfile,
-      bundle: true,
-      platform: 'node',
-      target: 'node24',
-      format: 'esm',
-      // The fixtures of the host tier name the test runner in helpers that are not used there.
-      external: ['vitest', 'vitest/*'],
-      banner: {
-        js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-      },
-      logLevel: 'error',
-    })
-    return await readFile(outfile)
-  } finally {
-    await rm(outfile, { force: true })
+/** `['a.b', f]` as `{ a: { b: f } }`. */
+function nested(members: readonly (readonly [string, unknown])[]): object {
+  const made: Record<string, unknown> = {}
+  for (const [name, value] of members) {
+    const [first = '', second] = name.split('.')
+    made[first] = second === undefined ? value : { ...(made[first] as object | undefined), [second]: value }
   }
+  return made
 }

@@ -41,7 +41,8 @@ export interface StorageServer {
   pass(): Promise<void>
 }
 
-export type ServerName = 'nfs' | 'iscsi'
+/** `ceph` is made by its first start; its parts are for faults of one daemon, of which only `ceph-mon` can be dropped. */
+export type ServerName = 'nfs' | 'iscsi' | 'ceph' | 'ceph-mon' | 'ceph-osd' | 'ceph-mds'
 
 /** One rig: a hypervisor host that runs the packaged agent as a service, beside real storage servers. See docs/rig.md. */
 export interface Rig {
@@ -50,6 +51,8 @@ export interface Rig {
   readonly serverAddress: string
   /** Where the NFS server's exports are on this side; the export `/pool1` is `<here>/pool1`. */
   readonly nfsExports: string
+  /** Where the files of the Ceph cluster are on this side: `ceph.conf`, and `client.<user>.keyring` for the users in scripts/lib/ceph/users.list. */
+  readonly cephFiles: string
   /** Runs a shell command on the host as root; resolves to its stdout, rejects with its stderr when it fails. */
   exec(command: string, options?: ExecOptions): Promise<string>
   /** The same, but resolves whatever the exit code is. */
@@ -61,10 +64,12 @@ export interface Rig {
   /** The agent's HTTP API, by the rig's network. Rejects when nobody answers. */
   http<T = Record<string, unknown>>(method: string, url: string, body?: object): Promise<HttpAnswer<T>>
   server(name: ServerName): StorageServer
-  /** All servers up, answering and reachable again, whatever a test left. */
+  /** All servers that were started are up, answering and reachable again, whatever a test left. */
   heal(): Promise<void>
   /** Makes the port of 127.0.0.1 on this side reachable for the host, at the `serverAddress` and the port that is returned. */
   expose(localPort: number): Promise<Exposed>
+  /** Makes a TCP port of the host's own address reachable from here, as a unix socket. The host sees its caller at the `serverAddress`. */
+  reach(port: number): Promise<Reached>
 }
 
 /** A port of this side inside the rig; disposing ends it, with its connections. */
@@ -72,8 +77,13 @@ export interface Exposed extends AsyncDisposable {
   readonly port: number
 }
 
+/** A port of the host out here; disposing ends it, with its connections. */
+export interface Reached extends AsyncDisposable {
+  readonly socketPath: string
+}
+
 const SCRIPT = path.join(import.meta.dirname, '..', '..', 'scripts', 'rig')
-const SERVERS: readonly ServerName[] = ['nfs', 'iscsi']
+const SERVERS: readonly ServerName[] = ['nfs', 'iscsi', 'ceph']
 
 /** The rig in `directory`, which is up; `host` counts from 0. */
 export function rigAt(directory: string, host = 0): Rig {
@@ -94,6 +104,7 @@ export function rigAt(directory: string, host = 0): Rig {
     directory,
     serverAddress: '10.99.0.1',
     nfsExports: path.join(directory, 'nfs', 'export'),
+    cephFiles: path.join(directory, 'ceph'),
     exec,
     tryExec,
     write: async (file, content, mode = '0644') => {
@@ -114,11 +125,19 @@ export function rigAt(directory: string, host = 0): Rig {
       }
     },
     async heal() {
-      await must('servers', directory, 'pass', ...SERVERS)
-      await must('servers', directory, 'start', ...SERVERS)
-      await must('servers', directory, 'thaw', ...SERVERS)
+      await must('servers', directory, 'heal', ...SERVERS)
     },
     expose: (localPort) => expose(directory, localPort),
+    async reach(port) {
+      const socketPath = socketOf(`port-${port}`)
+      const relay = await relayProcess(SCRIPT, [
+        'relay',
+        directory,
+        `unix:${socketPath}`,
+        `tcp:10.99.0.${host + 2}:${port}`,
+      ])
+      return { socketPath, [Symbol.asyncDispose]: relay.end }
+    },
   }
 }
 
@@ -155,7 +174,7 @@ async function httpOverSocket<T>(
 ): Promise<HttpAnswer<T>> {
   const payload = body === undefined ? undefined : JSON.stringify(body)
   const headers = payload === undefined ? {} : { 'content-type': 'application/json' }
-  const call = request({ socketPath, method, path: url, headers, signal: AbortSignal.timeout(30_000) })
+  const call = request({ socketPath, method, path: url, headers, signal: AbortSignal.timeout(120_000) })
   call.end(payload)
   const [answer] = await once(call, 'response')
   let text = ''

@@ -57,6 +57,14 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('the agent as a se
     expect((await rig.exec('systemctl is-system-running')).trim()).toBe('running')
   })
 
+  test('image tools are confined by systemd, since the unit itself may make no namespaces', async () => {
+    await service.control('restart')
+    const line = await until(async () =>
+      (await service.journal()).find((each) => each.includes('image tools are confined')),
+    )
+    expect(line).toContain('"confinement":"systemd"')
+  })
+
   test('only addresses of allow_from reach it', async () => {
     const ask = (from: string) =>
       rig.tryExec(
@@ -172,10 +180,32 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('the agent as a se
       expect(await poolsFound()).toMatchObject([{ mountPath: POOL_PATH }])
       expect(await guestPid()).toBe(before)
       expect(await stateOfVm()).toBe('POWER_STATE_RUNNING')
-      // Nothing of the former agent is left, its helper processes included: all that runs now are children of this one.
+      // Nothing of the former agent is left, its helper processes included: all that runs now are descendants of this one.
       const group = '/sys/fs/cgroup$(systemctl show --value --property=ControlGroup limiquantix-node)/cgroup.procs'
       const strangers = await rig.exec(`for pid in $(cat ${group}); do ps -o ppid= -o pid= $pid; done`)
-      for (const line of strangers.trim().split('\n')) expect(line.trim().split(/ +/)).toContain(now)
+      const processes = strangers
+        .trim()
+        .split('\n')
+        .map((line) => line.trim().split(/ +/))
+      const own = new Set(processes.map(([, pid]) => pid))
+      expect(own).toContain(now)
+      expect(processes.filter(([parent, pid]) => pid !== now && !own.has(parent))).toEqual([])
+    })
+
+    test('it starts on a host whose contexts of native AIO are used up, with threads for its I/O', async () => {
+      const limit = (await rig.exec('sysctl -n fs.aio-max-nr')).trim()
+      const ioModes = async () =>
+        (await rig.exec(`virsh dumpxml service-guest | grep -o "io='[a-z]*'" | sort -u`)).trim()
+      await rig.node.call('ForceStopVM', { vmId }, 120_000)
+      await rig.exec('sysctl -q -w fs.aio-max-nr=0')
+      try {
+        await rig.node.call('StartVM', { vmId }, 240_000)
+      } finally {
+        await rig.exec(`sysctl -q -w fs.aio-max-nr=${limit}`)
+      }
+      expect(await stateOfVm()).toBe('POWER_STATE_RUNNING')
+      expect(await ioModes()).toBe("io='threads'")
+      expect((await service.journal()).filter((line) => line.includes('raise fs.aio-max-nr'))).toHaveLength(1)
     })
 
     test('the journal has JSON lines, at level debug too, and no secrets', async () => {

@@ -50,7 +50,7 @@ export function agentService(rig: Rig): AgentService {
     async control(verb, ...args) {
       await rig.exec(`systemctl ${verb} ${UNIT} ${args.map(quote).join(' ')}`, { timeoutMs: 120_000 })
     },
-    restarted: (former, timeoutMs = 60_000) =>
+    restarted: (former, timeoutMs = 150_000) =>
       poll(
         timeoutMs,
         async () => {
@@ -59,7 +59,7 @@ export function agentService(rig: Rig): AgentService {
         },
         `the unit did not come back as another process than ${former}`,
       ),
-    async becomes(expected, timeoutMs = 60_000) {
+    async becomes(expected, timeoutMs = 150_000) {
       const names = Object.keys(expected)
       await poll(
         timeoutMs,

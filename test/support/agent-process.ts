@@ -28,12 +28,14 @@ export interface AgentOptions {
   /** Merged over the defaults (ports 0 on loopback). */
   readonly config?: Readonly<Record<string, unknown>>
   readonly env?: Readonly<Record<string, string>>
+  /** The launcher; that of this checkout unless given. */
+  readonly program?: string
   /** Where to copy the log. */
   readonly logFile?: string
   readonly timeoutMs?: number
 }
 
-const root = path.join(import.meta.dirname, '..', '..')
+const PROGRAM = path.join(import.meta.dirname, '..', '..', 'bin', 'limiquantix-node')
 
 /** Starts an agent and waits until it serves; the error carries the end of its log. */
 export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
@@ -42,7 +44,7 @@ export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
   // QEMU runs as another user and has to reach disks and seeds below.
   await mkdir(options.directory, { recursive: true, mode: 0o711 })
   await writeFile(configFile, stringify(agentConfig(stateDir, options.config ?? {})))
-  const child = spawn(path.join(root, 'bin', 'limiquantix-node'), ['serve', '--config', configFile], {
+  const child = spawn(options.program ?? PROGRAM, ['serve', '--config', configFile], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
   })

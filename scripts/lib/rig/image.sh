@@ -141,10 +141,10 @@ GUEST
     sleep 0.2
   done
   qmp "$dir" 0 '{"execute":"quit"}' >/dev/null
-  stop_namespace "$dir"
+  end_init "$dir"
   mv "$dir/host0/disk.qcow2" "$out/ready.qcow2"
   # Beside it in the cache, wherever that is.
-  qemu-img rebase -q -u -F raw -b host.raw "$out/ready.qcow2"
+  qemu-img rebase -q -u -f qcow2 -F raw -b host.raw "$out/ready.qcow2"
   say "a started host is saved, $(du -m "$out/ready.state" | cut -f1) MB"
 }
 
@@ -186,7 +186,7 @@ build_image() {
 }
 
 discard_build() {
-  stop_namespace "$1/warm-up"
+  end_init "$1/warm-up"
   rm -rf --one-file-system "$1"
 }
 

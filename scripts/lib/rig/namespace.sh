@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The namespace of a rig: one net, mount and pid namespace that holds every server and host of it. Needs say.sh.
+# The namespace of a rig: one net, mount and pid namespace that holds every server and host of it. Needs say.sh, init-pid.sh.
 #
 #   DIR/.init   pid and start time of the namespace's PID 1 (the start time tells a reused pid apart)
 #
@@ -7,26 +7,6 @@
 
 readonly RIG_GATEWAY=10.99.0.1
 readonly RIG_MAX_HOSTS=4
-
-# start_time_of PID : field 22 of its stat; fails for a zombie and where there is no such process.
-start_time_of() {
-  local stat
-  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  # The command name may hold spaces and brackets: cut behind the last one.
-  stat=${stat##*) }
-  # shellcheck disable=SC2086
-  set -- $stat
-  [[ $1 != Z ]] || return 1
-  echo "${20}"
-}
-
-# init_pid DIR : pid of the rig's PID 1 as seen from here; fails when it is gone.
-init_pid() {
-  local pid start
-  read -r pid start 2>/dev/null <"$1/.init" || return 1
-  [[ $(start_time_of "$pid") == "$start" ]] || return 1
-  echo "$pid"
-}
 
 require_init() { init_pid "$1" || die "the rig $1 is not up; start it with: $SCRIPT up $1"; }
 
@@ -73,7 +53,7 @@ namespace_init() {
     ip link set "tap$number" master br0 up
   done
   # Rules of `servers DIR drop` go into this table.
-  nft 'table inet rig { set dropped { type inet_service; }; chain input { type filter hook input priority 0; tcp dport @dropped drop; udp dport @dropped drop; }; }'
+  nft 'table inet rig { set dropped { type inet_service; flags interval; }; chain input { type filter hook input priority 0; tcp dport @dropped drop; udp dport @dropped drop; }; }'
   # A client outside this process keeps the other end open for as long as it lives.
   if [[ -n $lifeline ]]; then (
     read -r _ <&"$lifeline" || true
@@ -99,17 +79,6 @@ start_namespace() {
       cat "$log" >&2
       die "cannot make the namespaces; this needs root with CAP_SYS_ADMIN and CAP_NET_ADMIN, and /dev/net/tun (in a container: --privileged)"
     fi
-    sleep 0.02
-  done
-}
-
-# stop_namespace DIR : ends everything in it.
-stop_namespace() {
-  local dir=$1 pid deadline=$((SECONDS + 20))
-  pid=$(init_pid "$dir") || return 0
-  kill -KILL "$pid"
-  while init_pid "$dir" >/dev/null; do
-    ((SECONDS < deadline)) || die "process $pid does not end; look at /proc/$pid/wchan and try again"
     sleep 0.02
   done
 }

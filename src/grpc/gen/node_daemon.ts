@@ -169,6 +169,7 @@ export interface ProtoGrpcType {
         StorageInfo: MessageTypeDefinition<_limiquantix_node_v1_StorageInfo, _limiquantix_node_v1_StorageInfo__Output>
         StoragePoolConfig: MessageTypeDefinition<_limiquantix_node_v1_StoragePoolConfig, _limiquantix_node_v1_StoragePoolConfig__Output>
         StoragePoolFileEntry: MessageTypeDefinition<_limiquantix_node_v1_StoragePoolFileEntry, _limiquantix_node_v1_StoragePoolFileEntry__Output>
+        StoragePoolFileOrder: EnumTypeDefinition
         StoragePoolHealth: EnumTypeDefinition
         StoragePoolIdRequest: MessageTypeDefinition<_limiquantix_node_v1_StoragePoolIdRequest, _limiquantix_node_v1_StoragePoolIdRequest__Output>
         StoragePoolInfoResponse: MessageTypeDefinition<_limiquantix_node_v1_StoragePoolInfoResponse, _limiquantix_node_v1_StoragePoolInfoResponse__Output>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { AuditTrail } from '../../audit/audit-trail.ts'
 import type { Services } from '../../services/contracts.ts'
 import type { RequestStats } from '../../services/request-stats.ts'
 import { ok, route, type Route } from '../route.ts'
@@ -8,6 +9,7 @@ export function documentRoutes(
   services: Services,
   stats: RequestStats | undefined,
   routes: () => readonly Route[],
+  audit?: AuditTrail,
 ): Route[] {
   let document: Promise<object> | undefined
   let metrics: Promise<() => Promise<string>> | undefined
@@ -28,7 +30,7 @@ export function documentRoutes(
       summary: 'Metrics in the Prometheus text format',
       responses: { 200: z.string() },
       async handle() {
-        metrics ??= import('../metrics.ts').then((m) => m.createMetrics(services, stats))
+        metrics ??= import('../metrics.ts').then((m) => m.createMetrics(services, stats, audit))
         const render = await metrics
         return { status: 200, body: await render(), contentType: 'text/plain; version=0.0.4; charset=utf-8' }
       },

@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { AgentError } from '../../core/errors.ts'
 import { parseId, quote } from '../../core/ids.ts'
-import type { PoolConfig, PoolFile, PoolInfo, PoolKind } from '../../core/model.ts'
+import type { PoolConfig, PoolInfo, PoolKind } from '../../core/model.ts'
 import { toUnsigned } from '../../core/wire-number.ts'
 import type { PoolService } from '../../services/contracts.ts'
 import { fieldChecks } from '../../services/request-fields.ts'
 import { noContent, ok, route, type Route } from '../route.ts'
-import { optionalText, queryNumber, time, toTime, unsigned } from '../schemas.ts'
+import { optionalText, time, toTime, unsigned } from '../schemas.ts'
 
 const POOL_KINDS = ['LOCAL_DIR', 'LOCAL_LVM', 'NFS', 'CEPH_RBD', 'CEPH_FS', 'ISCSI'] as const satisfies PoolKind[]
 
@@ -29,6 +29,8 @@ const pool = z.object({
   poolId: z.string(),
   type: z.enum(POOL_KINDS),
   mountPath: z.string(),
+  devicePath: z.string(),
+  rbdPool: z.string(),
   totalBytes: unsigned,
   availableBytes: unsigned,
   usedBytes: unsigned,
@@ -39,20 +41,10 @@ const pool = z.object({
   observedAt: time,
 })
 
-const file = z.object({
-  name: z.string(),
-  path: z.string(),
-  isDirectory: z.boolean(),
-  sizeBytes: unsigned,
-  modifiedAt: time,
-  fileType: z.string(),
-  permissions: z.string(),
-})
-
 const poolParams = z.object({ id: z.string() })
 const poolIdOf = (params: { id: string }) => parseId(params.id, 'id')
 
-/** Storage pools of the host and their files. */
+/** Storage pools of the host. */
 export function poolRoutes(pools: PoolService): Route[] {
   return [
     route({
@@ -89,21 +81,6 @@ export function poolRoutes(pools: PoolService): Route[] {
         return noContent
       },
     }),
-    route({
-      method: 'GET',
-      url: '/api/v1/storage/pools/:id/files',
-      summary: 'One directory of a file pool, optionally a part of it',
-      params: poolParams,
-      query: z.object({ path: z.string().default(''), offset: queryNumber, limit: queryNumber }),
-      responses: { 200: z.object({ path: z.string(), total: unsigned, entries: z.array(file) }) },
-      async handle({ params, query, signal }) {
-        const path = fieldChecks('INVALID_PATH').text(query.path, 'path', { maxBytes: 4095 })
-        const files = await pools.files(poolIdOf(params), path, signal)
-        const offset = Number(query.offset ?? 0)
-        const page = files.slice(offset, query.limit === undefined ? undefined : offset + Number(query.limit))
-        return ok({ path, total: files.length, entries: page.map(toFileBody) })
-      },
-    }),
   ]
 }
 
@@ -129,11 +106,13 @@ function toPoolConfig(body: z.output<typeof createPoolRequest>): PoolConfig {
   return { poolId, kind, options: given }
 }
 
-function toPoolBody({ config, mountPath, observation }: PoolInfo): z.input<typeof pool> {
+function toPoolBody({ config, mountPath, devicePath, rbdPool, observation }: PoolInfo): z.input<typeof pool> {
   return {
     poolId: config.poolId,
     type: config.kind,
     mountPath,
+    devicePath,
+    rbdPool,
     totalBytes: toUnsigned(observation.totalBytes),
     availableBytes: toUnsigned(observation.availableBytes),
     usedBytes: toUnsigned(observation.usedBytes),
@@ -142,13 +121,5 @@ function toPoolBody({ config, mountPath, observation }: PoolInfo): z.input<typeo
     healthReason: observation.reason,
     message: observation.message,
     observedAt: toTime(observation.observedAt),
-  }
-}
-
-function toFileBody(entry: PoolFile): z.input<typeof file> {
-  return {
-    ...entry,
-    sizeBytes: entry.isDirectory ? 0 : toUnsigned(entry.sizeBytes),
-    modifiedAt: toTime(entry.modifiedAt),
   }
 }

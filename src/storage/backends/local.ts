@@ -1,23 +1,33 @@
+import { dirname } from 'node:path'
 import { z } from 'zod'
-import type { OpContext } from '../../core/context.ts'
 import { GIB } from '../../core/bytes.ts'
 import { parseId } from '../../core/ids.ts'
 import type { PoolConfig } from '../../core/model.ts'
-import type {
-  Activation,
-  ActivationRequest,
-  DiscoveredPool,
-  DiscoveryFacts,
-  PoolBackend,
-  PoolBackendFactory,
-  PoolTraits,
-} from '../backend.ts'
+import { mountOf } from '../../platform/mounts.ts'
+import type { DiscoveredPool, DiscoveryFacts, PoolBackend, PoolBackendFactory, PoolTraits } from '../backend.ts'
 import type { StorageEnvironment } from '../environment.ts'
+import { fileBackend } from '../file-backend.ts'
 import { FilePool } from '../file-pool.ts'
 import { parsePoolOptions, poolDirectory } from '../pool-options.ts'
+import { forbiddenPoolPath } from '../pool-path.ts'
 
 const KIND = 'LOCAL_DIR'
 const TRAITS: PoolTraits = { shared: false, access: 'file', formats: ['qcow2', 'raw'], isolation: 'common' }
+
+/** What the shared helper may look at: anything else could hang it. */
+const LOCAL_FILE_SYSTEMS: ReadonlySet<string> = new Set([
+  'ext4',
+  'ext3',
+  'ext2',
+  'xfs',
+  'btrfs',
+  'f2fs',
+  'zfs',
+  'overlay',
+  'tmpfs',
+])
+/** More directories than this are not looked at in a search. */
+const MAX_DIRECTORIES = 500
 
 const optionsSchema = z.strictObject({
   path: z.string().default(''),
@@ -52,22 +62,16 @@ function createLocalPool(config: PoolConfig, environment: StorageEnvironment): P
     isolation: TRAITS.isolation,
     ...(capacityGib === undefined ? {} : { capacityBytes: capacityGib * GIB }),
   })
-  return {
-    kind: KIND,
-    traits: TRAITS,
-    config: { poolId, kind: KIND, options },
-    mountPath: path,
-    activate: (request: ActivationRequest, ctx: OpContext): Promise<Activation> => pool.claim(request, ctx),
-    deactivate: () => pool.close(),
-    retire: (ctx) => pool.retire(ctx),
-    probe: (ctx) => pool.probe(ctx),
-    listVolumes: (ctx) => pool.volumes.list(ctx),
-    getVolume: (name, ctx) => pool.volumes.get(name, ctx),
-    createVolume: (spec, ctx) => pool.volumes.create(spec, ctx),
-    deleteVolume: (name, ctx, owner) => pool.volumes.delete(name, ctx, owner),
-    diskSource: (name, ctx) => pool.volumes.source(name, ctx),
-    resize: (name, sizeBytes, ctx) => pool.volumes.resize(name, sizeBytes, ctx),
-  }
+  return fileBackend(
+    { kind: KIND, traits: TRAITS, config: { poolId, kind: KIND, options }, mountPath: path },
+    {
+      volumes: pool.volumes,
+      activate: (request, ctx) => pool.claim(request, ctx),
+      deactivate: () => pool.close(),
+      retire: (ctx) => pool.retire(ctx),
+      probe: (ctx) => pool.probe(ctx),
+    },
+  )
 }
 
 function parseOptions(
@@ -80,20 +84,31 @@ function parseOptions(
   return capacityGib === undefined || capacityGib === 0 ? { path } : { path, capacityGib }
 }
 
-// Only the marker proves a pool: a directory that happens to bear its id does not.
+// Only the marker proves a pool: a directory that happens to bear its id does not. Pools at a path of their own are found by the disks of the guests on them.
 async function discoverLocalPools(
   facts: DiscoveryFacts,
   wanted: string | undefined,
   { paths }: StorageEnvironment,
 ): Promise<DiscoveredPool[]> {
-  // Without an id there is nothing to ask for: the agent keeps the records of its own directories.
-  if (wanted === undefined) return []
-  for (const base of [paths.localPools, ...paths.formerLocalPools]) {
-    const path = `${base}/${wanted}`
+  const usual =
+    wanted === undefined ? [] : [paths.localPools, ...paths.formerLocalPools].map((base) => `${base}/${wanted}`)
+  const found = new Map<string, DiscoveredPool>()
+  for (const path of [...usual, ...directoriesOfGuests(facts, paths.reserved)]) {
     const marker = await facts.readMarker(path)
-    if (marker?.poolId === wanted && marker.kind === KIND) {
-      return [{ config: { poolId: wanted, kind: KIND, options: { path } }, marked: true }]
-    }
+    if (marker?.kind !== KIND || (wanted !== undefined && marker.poolId !== wanted)) continue
+    const { poolId } = marker
+    if (!found.has(poolId)) found.set(poolId, { config: { poolId, kind: KIND, options: { path } }, marked: true })
+    if (wanted !== undefined) break
   }
-  return []
+  return [...found.values()]
+}
+
+/** Directories above the files of guests that could be pools, on file systems that do not hang; the outermost of many are left out. */
+function directoriesOfGuests({ guestPlaces, mounts }: DiscoveryFacts, reserved: readonly string[]): string[] {
+  const directories = new Set<string>()
+  for (const place of guestPlaces) {
+    if (!place.startsWith('/') || !LOCAL_FILE_SYSTEMS.has(mountOf(mounts, place)?.fsType ?? '')) continue
+    for (let up = dirname(place); forbiddenPoolPath(up, reserved) === undefined; up = dirname(up)) directories.add(up)
+  }
+  return [...directories].slice(0, MAX_DIRECTORIES)
 }

@@ -1,8 +1,11 @@
 import { z } from 'zod'
 import { parseId } from '../../core/ids.ts'
 import type { PoolConfig } from '../../core/model.ts'
-import type { DiscoveredPool, DiscoveryFacts, PoolBackend, PoolBackendFactory, PoolTraits } from '../backend.ts'
+import type { MountEntry } from '../../platform/mounts.ts'
+import type { PoolBackend, PoolBackendFactory, PoolTraits } from '../backend.ts'
+import { discoverMounted } from '../discover-mounted.ts'
 import type { StorageEnvironment } from '../environment.ts'
+import { fileBackend } from '../file-backend.ts'
 import { MOUNTED_ISOLATION, MountedPool } from '../mounted-pool.ts'
 import { parsePoolOptions, poolDirectory } from '../pool-options.ts'
 import {
@@ -35,7 +38,12 @@ export function nfsPools(environment: StorageEnvironment): PoolBackendFactory {
     kind: KIND,
     traits: TRAITS,
     create: (config) => createNfsPool(config, environment),
-    discover: (facts, poolId) => discoverNfsPools(facts, poolId, environment),
+    discover: (facts, poolId) =>
+      discoverMounted(
+        { kind: KIND, fsTypes: ['nfs', 'nfs4'], prefix: defaultMountPoint('', environment), optionsOf: optionsOfEntry },
+        facts,
+        poolId,
+      ),
   }
 }
 
@@ -66,47 +74,19 @@ function createNfsPool(config: PoolConfig, environment: StorageEnvironment): Poo
       explain: (words) => nfsMountFailure(words, server, exportPath),
     },
   })
-  return {
-    kind: KIND,
-    traits: TRAITS,
-    config: { poolId, kind: KIND, options: { server, exportPath, version, options: extra.join(','), mountPoint } },
-    mountPath: mountPoint,
-    activate: (request, ctx) => pool.activate(request, ctx),
-    deactivate: (ctx) => pool.deactivate(ctx),
-    // No `retire`: other hosts may use the pool, and without its marker they would lose it.
-    probe: (ctx) => pool.probe(ctx),
-    listVolumes: (ctx) => pool.volumes.list(ctx),
-    getVolume: (name, ctx) => pool.volumes.get(name, ctx),
-    createVolume: (spec, ctx) => pool.volumes.create(spec, ctx),
-    deleteVolume: (name, ctx, owner) => pool.volumes.delete(name, ctx, owner),
-    diskSource: (name, ctx) => pool.volumes.source(name, ctx),
-    resize: (name, sizeBytes, ctx) => pool.volumes.resize(name, sizeBytes, ctx),
-  }
+  const options = { server, exportPath, version, options: extra.join(','), mountPoint }
+  return fileBackend(
+    { kind: KIND, traits: TRAITS, config: { poolId, kind: KIND, options }, mountPath: mountPoint },
+    pool,
+  )
 }
 
 function defaultMountPoint(poolId: string, { paths }: StorageEnvironment): string {
   return `${paths.mounts}/nfs-${poolId}`
 }
 
-// The path of a default mount point names its pool, so such a mount needs no marker yet (an earlier agent wrote none); any other one is known by its marker alone.
-async function discoverNfsPools(
-  facts: DiscoveryFacts,
-  wanted: string | undefined,
-  environment: StorageEnvironment,
-): Promise<DiscoveredPool[]> {
-  const prefix = defaultMountPoint('', environment)
-  const found = facts.mounts
-    .filter(({ fsType }) => fsType === 'nfs' || fsType === 'nfs4')
-    .map(async (entry): Promise<DiscoveredPool[]> => {
-      const place = splitNfsSource(entry.source)
-      if (place === undefined) return []
-      const byPath = entry.mountPoint.startsWith(prefix) ? entry.mountPoint.slice(prefix.length) : undefined
-      if (byPath !== undefined && wanted !== undefined && byPath !== wanted) return []
-      const marker = await facts.readMarker(entry.mountPoint)
-      const poolId = marker?.kind === KIND ? marker.poolId : marker === undefined ? byPath : undefined
-      if (poolId === undefined || (wanted !== undefined && poolId !== wanted)) return []
-      const options = { ...place, ...optionsOfMount(entry), mountPoint: entry.mountPoint }
-      return [{ config: { poolId, kind: KIND, options }, marked: marker !== undefined }]
-    })
-  return (await Promise.all(found)).flat()
+// What the kernel shows of a mount.
+function optionsOfEntry(entry: MountEntry): PoolConfig['options'] | undefined {
+  const place = splitNfsSource(entry.source)
+  return place === undefined ? undefined : { ...place, ...optionsOfMount(entry) }
 }

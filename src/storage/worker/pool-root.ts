@@ -9,8 +9,8 @@ import { errnoOf, poolError } from './errno.ts'
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 
-/** QEMU runs as another user and has to pass through, without being able to list. */
-const DIRECTORY_MODE = 0o711
+/** Mode of directories the agent makes in pools: QEMU runs as another user and has to pass through, without being able to list. */
+export const DIRECTORY_MODE = 0o711
 
 /**
  * `name` inside an open directory. The kernel resolves it from the handle, so that a path swapped or unmounted meanwhile does not lead elsewhere: the openat(2)
@@ -20,12 +20,13 @@ export function at(directory: FileHandle, name: string): string {
   return `/proc/self/fd/${directory.fd}/${name}`
 }
 
-/** The mount an open file is on, from /proc; does not touch the file system itself. */
-export function mountOfHandle(handle: FileHandle): MountEntry {
+/** The mount that `path`, opened as `handle`, is on, from /proc; does not touch the file system itself. POOL_IDENTITY_MISMATCH when it was unmounted since. */
+export function mountOfHandle(handle: FileHandle, path: string): MountEntry {
   const id = mountIdOf(handle)
   // Read after the open: the entry of an open file's mount is there until the last handle is closed or the mount is detached.
   const entry = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).find((mount) => mount.mountId === id)
-  if (entry === undefined) throw new AgentError('POOL_IDENTITY_MISMATCH', 'the file system was unmounted meanwhile')
+  if (entry === undefined)
+    throw new AgentError('POOL_IDENTITY_MISMATCH', `what was mounted at ${path} was unmounted while it was in use`)
   return entry
 }
 
@@ -43,7 +44,7 @@ export function mountIdOf(handle: FileHandle): number {
 export async function openPool(guard: PoolGuard): Promise<FileHandle> {
   const root = await openRoot(guard.root)
   try {
-    const mount = mountOfHandle(root)
+    const mount = mountOfHandle(root, guard.root)
     if (mount.mountId !== guard.mountId || mount.device !== guard.device) {
       throw new AgentError(
         'POOL_IDENTITY_MISMATCH',

@@ -1,17 +1,15 @@
 import { lstatSync, readdirSync } from 'node:fs'
-import { statfs, type FileHandle } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import type { WorkerCall } from '../../platform/workers.ts'
 import type { PoolGuard } from '../pool-guard.ts'
 import { poolError } from './errno.ts'
+import { fileSystemSpace, type FileSystemSpace } from './file-system-space.ts'
 import { at, openPool } from './pool-root.ts'
 import { countRecords, openRecords, PROBE_FILE, writeDurably } from './records.ts'
 
 /** What a look at a pool found. `write` is `unchecked` when no write was asked for. */
-export interface PoolFacts {
-  readonly totalBytes: number
-  readonly usedBytes: number
-  readonly availableBytes: number
+export interface PoolFacts extends FileSystemSpace {
   readonly volumeCount: number
   readonly write: 'good' | 'full' | 'refused' | 'unchecked'
   /** Why a write was refused. */
@@ -21,15 +19,12 @@ export interface PoolFacts {
 /** Checks the identity of a pool, its space and volumes, and with `write` that a small file can be written durably. */
 export async function probePool(params: { guard: PoolGuard; write: boolean }): Promise<PoolFacts> {
   await using root = await openPool(params.guard)
-  const space = await statfs(at(root, '.'), { bigint: true }).catch((error: unknown) => {
+  const space = await fileSystemSpace(at(root, '.')).catch((error: unknown) => {
     throw poolError(error, params.guard.root)
   })
-  const { bsize, blocks, bfree, bavail } = space
   const written = params.write ? await tryWrite(root) : { write: 'unchecked' as const, writeError: '' }
   return {
-    totalBytes: Number(blocks * bsize),
-    usedBytes: Number((blocks - bfree) * bsize),
-    availableBytes: Number(bavail * bsize),
+    ...space,
     volumeCount: await countRecords(root),
     ...written,
   }

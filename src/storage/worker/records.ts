@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { link, open, readdir, readFile, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises'
 import { isAgentError } from '../../core/errors.ts'
-import { isEither, isFilled, isFiniteNumber, isListOf, isOneOf, isShape, isText, parseShape } from '../../core/shape.ts'
+import { isFilled, isFiniteNumber, isListOf, isOneOf, isShape, isText, parseShape } from '../../core/shape.ts'
 import { TEMP_SUFFIX } from '../../platform/files.ts'
 import type { VolumeSpec } from '../backend.ts'
-import { RECORDS_DIRECTORY } from '../pool-marker.ts'
-import { volumeRecordFile } from '../volume-name.ts'
+import { BACKUPS_DIRECTORY, LEASES_DIRECTORY, RECORDS_DIRECTORY } from '../pool-marker.ts'
+import { volumeOfRecordFile, volumeRecordFile } from '../volume-name.ts'
+import { isVolumeSpec } from '../volume-spec.ts'
 import { errnoOf, poolError } from './errno.ts'
 import { at, makeDirectories, openDirectory } from './pool-root.ts'
 
@@ -30,23 +31,12 @@ export interface VolumeRecord {
   readonly createdAt: number
 }
 
-const isFormat = isOneOf(['qcow2', 'raw'])
-const isContent = isEither(
-  isShape({ type: isOneOf(['empty']) }),
-  isShape({ type: isOneOf(['overlay', 'copy']), path: isText, format: isFormat }),
-)
 const isFileName = (value: unknown): value is string => isFilled(value) && !value.includes('/')
 
 const isRecord = isShape<VolumeRecord>({
   version: isOneOf([1]),
   state: isOneOf(['claimed', 'made']),
-  spec: isShape<VolumeSpec>({
-    name: isText,
-    format: isFormat,
-    sizeBytes: isFiniteNumber,
-    content: isContent,
-    owner: isText,
-  }),
+  spec: isVolumeSpec,
   temp: isFileName,
   node: isText,
   madeDirectories: isListOf(isText),
@@ -64,7 +54,8 @@ export async function openRecords(root: FileHandle): Promise<FileHandle> {
 /** Removes the bookkeeping directories if no record is in them. */
 export async function removeEmptyRecords(root: FileHandle): Promise<void> {
   await rm(at(root, `${VOLUMES.join('/')}/${PROBE_FILE}`), { force: true })
-  for (const path of [VOLUMES.join('/'), RECORDS_DIRECTORY]) {
+  const below = [LEASES_DIRECTORY, BACKUPS_DIRECTORY].map((name) => `${RECORDS_DIRECTORY}/${name}`)
+  for (const path of [VOLUMES.join('/'), ...below, RECORDS_DIRECTORY]) {
     try {
       await rmdir(at(root, path))
     } catch (error) {
@@ -88,13 +79,29 @@ export async function readRecords(records: FileHandle): Promise<VolumeRecord[]> 
   return found.sort((a, b) => (a.spec.name < b.spec.name ? -1 : 1))
 }
 
-/** How many volumes have a record. */
-export async function countRecords(root: FileHandle): Promise<number> {
+/** The records below a pool root, none when nothing was ever recorded; makes nothing. */
+export async function recordsBelow(root: FileHandle): Promise<VolumeRecord[]> {
   try {
     await using records = await openDirectory(root, VOLUMES)
-    return (await recordFiles(records)).length
+    return await readRecords(records)
   } catch (error) {
-    if (isAgentError(error, 'FILE_NOT_FOUND')) return 0
+    if (isAgentError(error, 'FILE_NOT_FOUND')) return []
+    throw error
+  }
+}
+
+/** How many volumes have a record. */
+export async function countRecords(root: FileHandle): Promise<number> {
+  return (await recordedNames(root)).length
+}
+
+/** Names of the volumes that have a record, from the names of those alone. */
+export async function recordedNames(root: FileHandle): Promise<string[]> {
+  try {
+    await using records = await openDirectory(root, VOLUMES)
+    return (await recordFiles(records)).map(volumeOfRecordFile)
+  } catch (error) {
+    if (isAgentError(error, 'FILE_NOT_FOUND')) return []
     throw error
   }
 }

@@ -102,7 +102,7 @@ export async function retirePool(params: { guard: PoolGuard }): Promise<void> {
 }
 
 function guardOf(root: FileHandle, rootPath: string, poolId: string, marker: PoolMarker | undefined): PoolGuard {
-  const mount = mountOfHandle(root)
+  const mount = mountOfHandle(root, rootPath)
   return {
     root: rootPath,
     poolId,

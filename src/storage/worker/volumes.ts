@@ -1,10 +1,12 @@
 import { AgentError, isAgentError } from '../../core/errors.ts'
 import type { FileHandle } from 'node:fs/promises'
+import type { LayerBase } from '../backend.ts'
 import type { PoolGuard } from '../pool-guard.ts'
 import { volumeFile } from '../volume-name.ts'
+import { isMadeFor } from '../volume-spec.ts'
 import { settled } from './claims.ts'
 import { openDirectory, openPool } from './pool-root.ts'
-import { openRecords, readRecord, readRecords, removeRecord } from './records.ts'
+import { openRecords, readRecord, readRecords, removeRecord, writeRecord } from './records.ts'
 import { factsOf, refuseForeign, removeDirectories, removeFile, type VolumeFacts } from './volume-files.ts'
 
 /** The volume, or undefined. */
@@ -42,7 +44,7 @@ export async function deleteVolume(params: {
     if (owner === undefined) await refuseUnrecorded(root, name)
     return 'already-deleted'
   }
-  if (owner !== undefined && record.spec.owner !== owner) return 'already-deleted'
+  if (owner !== undefined && !isMadeFor(record.spec.owner, owner)) return 'already-deleted'
   const all = await readRecords(records)
   const path = volumeFile(name, record.spec.format)
   const file = `${guard.root}/${path.join('/')}`
@@ -55,6 +57,20 @@ export async function deleteVolume(params: {
   await removeRecord(records, name)
   await removeDirectories(root, parentsOf(path))
   return removed ? 'deleted' : 'already-deleted'
+}
+
+/** Records that an overlay stands on `base` now, which the refusal to delete that goes by. VOLUME_NOT_FOUND when it is no overlay. */
+export async function recordVolumeBase(params: { guard: PoolGuard; name: string; base: LayerBase }): Promise<void> {
+  const { guard, name, base } = params
+  await using root = await openPool(guard)
+  await using records = await openRecords(root)
+  const record = await readRecord(records, name)
+  if (record?.state !== 'made' || record.spec.content.type !== 'overlay') {
+    throw new AgentError('VOLUME_NOT_FOUND', `volume ${name} is no overlay that the agent made`)
+  }
+  const { content } = record.spec
+  if (content.path === base.path && content.format === base.format) return
+  await writeRecord(records, { ...record, spec: { ...record.spec, content: { type: 'overlay', ...base } } })
 }
 
 async function refuseUnrecorded(root: FileHandle, name: string): Promise<void> {

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, t
 import type { NodeEventType } from '../../../src/core/model.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
+  endAgent,
   makeBase,
   newDisk,
   openAgent,
@@ -53,8 +54,7 @@ describe.skipIf(missing !== undefined)('libvirtd that dies', () => {
   afterEach(async () => {
     await startLibvirtd(libvirtDir)
     await agent.client.ready(within())
-    for (const { vmId } of await agent.vms.list(within())) await agent.vms.delete(vmId, within())
-    await agent.close()
+    await endAgent(agent)
   })
   afterAll(() => removeBase(base))
 
@@ -117,6 +117,6 @@ describe.skipIf(missing !== undefined)('libvirtd that dies', () => {
     await agent.client.ready(within())
     expect((await agent.vms.status(what.vmId, within())).state).toBe('RUNNING')
     await agent.vms.forceStop(what.vmId, within())
-    await expect.poll(() => seen).toEqual(['VM_STOPPED'])
+    await expect.poll(() => seen, { timeout: 30_000 }).toEqual(['VM_STOPPED'])
   })
 })

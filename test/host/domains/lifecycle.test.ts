@@ -1,16 +1,18 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { MIB } from '../../../src/core/bytes.ts'
-import type { NodeEvent, NodeEventType } from '../../../src/core/model.ts'
+import { placeOf, type NodeEvent, type NodeEventType } from '../../../src/core/model.ts'
 import { parseDomain } from '../../../src/domains/domain-info.ts'
 import { domainRef, readDomainXml } from '../../../src/domains/libvirt-domain.ts'
+import { createVolumeManager } from '../../../src/storage/volume-manager.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
+  endAgent,
   makeBase,
   newDisk,
   openAgent,
@@ -18,6 +20,7 @@ import {
   removeBase,
   vmFiles,
   vmRequest,
+  waitForBoot,
   within,
   type AgentParts,
 } from './agent-fixture.ts'
@@ -39,8 +42,7 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     await makeBootImage(stubborn, 'ignores')
   })
   afterAll(async () => {
-    for (const { vmId } of await agent.vms.list(within())) await agent.vms.delete(vmId, within())
-    await agent.close()
+    await endAgent(agent)
     await removeBase(agent.base)
   })
 
@@ -51,12 +53,7 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
   }
   const overlay = (image: string) => ({ disks: [newDisk({ backingFile: image, sizeBytes: 0 })] })
   const stateOf = async (vmId: string) => (await agent.vms.status(vmId, within())).state
-  const booted = async (vmId: string) => {
-    const log = path.join(agent.base, 'state/vms', vmId, 'console.log')
-    await expect
-      .poll(() => readFile(log, 'utf8').catch(() => ''), { timeout: 30_000, interval: 50 })
-      .toContain('BOOTED')
-  }
+  const booted = (vmId: string) => waitForBoot(agent, vmId)
 
   test('a created VM is off, described as asked, and known again from libvirt alone', async () => {
     const vmId = await create(
@@ -155,6 +152,9 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     const waiting = agent.vms.stop(bad, 60, within())
     await agent.vms.forceStop(bad, within())
     await waiting
+    await agent.vms.start(bad, within())
+    await agent.vms.stop(bad, 1, within(), true)
+    expect(await stateOf(bad)).toBe('STOPPED')
     await agent.vms.delete(good, within())
     await agent.vms.delete(bad, within())
   })
@@ -257,6 +257,24 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     await stat(iso)
     await agent.vms.delete(owner, within())
     await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
+  test('an image in another pool is not deleted under the disk that stands on it', async () => {
+    const source = { type: 'file', path: polite, format: 'qcow2' } as const
+    const spec = { name: 'cloud-images/base', format: 'qcow2', sizeBytes: MIB, owner: 'image:base' } as const
+    await agent.pools.init({ poolId: 'images', kind: 'LOCAL_DIR', options: {} }, context())
+    const volumes = createVolumeManager(agent.pools)
+    const base = await volumes.create('images', { ...spec, content: { type: 'copy', source } }, context())
+    const alias = path.join(agent.aliases, 'images/images/cloud-images/base.qcow2')
+    const vmId = await create({}, overlay(alias))
+    expect((await agent.inventory.entry(vmId, within())).facts.paths).toContain(placeOf(base.source))
+    await expect(volumes.delete('images', spec.name, context())).rejects.toMatchObject({
+      reason: 'VOLUME_IN_USE',
+      message: expect.stringContaining(vmId),
+    })
+    await agent.vms.delete(vmId, within())
+    expect(await volumes.delete('images', spec.name, context())).toBe('deleted')
+    await agent.pools.destroy('images', context())
   })
 
   test('a pool is not destroyed while a VM has its disk there', async () => {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readFile, readlink } from 'node:fs/promises'
+import { appendFile, chmod, mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -25,4 +26,27 @@ export async function stopLibvirtd(directory: string): Promise<void> {
   for (const pid of stdout.trim().split('\n')) {
     if ((await readlink(`/proc/${pid}/ns/mnt`)) === namespace) process.kill(Number(pid), 'SIGSTOP')
   }
+}
+
+/** Another private libvirtd, as of another host, in a new directory. */
+export async function upLibvirtd(): Promise<string> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'lqx-libvirt-'))
+  await writeFile(path.join(directory, '.owner'), String(process.pid))
+  await chmod(directory, 0o711)
+  await run(script, ['up', directory, '--domain-type', 'qemu'], { timeout: 60_000 })
+  return directory
+}
+
+/** Has it run QEMU with all rights of root, from now on. */
+export async function giveQemuAllRights(directory: string): Promise<void> {
+  const rights = 'user = "root"\ngroup = "root"\nclear_emulator_capabilities = 0\n'
+  await appendFile(path.join(directory, 'etc/qemu.conf'), rights)
+  await killLibvirtd(directory)
+  await startLibvirtd(directory)
+}
+
+/** Takes it down, guests and all. */
+export async function downLibvirtd(directory: string): Promise<void> {
+  await run(script, ['down', directory], { timeout: 60_000 })
+  await rm(directory, { recursive: true, force: true })
 }

@@ -2,46 +2,37 @@ import { execFile } from 'node:child_process'
 import { symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { MIB } from '../../../src/core/bytes.ts'
 import type { AgentError } from '../../../src/core/errors.ts'
 import type { CreateVmRequest } from '../../../src/core/model.ts'
 import type { Reason } from '../../../src/core/reasons.ts'
 import { wireText } from '../../../src/core/wire-text.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
-import {
-  makeBase,
-  newDisk,
-  openAgent,
-  removeBase,
-  vmFiles,
-  vmRequest,
-  within,
-  type AgentParts,
-} from './agent-fixture.ts'
+import { newDisk, vmFiles, vmRequest, within } from './agent-fixture.ts'
 import { makeBootImage } from './boot-sector.ts'
+import { useAgent } from './use-agent.ts'
 
 const run = promisify(execFile)
 const missing = await requirePrerequisite('libvirt', missingLibvirt)
 
 describe.skipIf(missing !== undefined)('a request that cannot be fulfilled is refused and leaves nothing', () => {
-  let agent: AgentParts
+  const agent = useAgent()
   let image: (name: string) => string
   beforeAll(async () => {
-    const base = await makeBase()
-    agent = await openAgent(base, inject('libvirtDir') ?? '')
-    image = (name) => path.join(base, 'images', name)
+    image = (name) => path.join(agent.base, 'images', name)
     await makeBootImage(image('good.qcow2'), 'ignores')
     await writeFile(image('page.qcow2'), '<html>404</html>'.repeat(100))
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', image('evil.qcow2'), '1M'])
+    await run('qemu-img', ['create', '-q', '-f', 'vmdk', image('other.vmdk'), '1M'])
+    await makeBootImage(image('changed.qcow2'), 'ignores')
+    await writeFile(
+      path.join(agent.base, 'images/.changed.qcow2.lqx.json'),
+      JSON.stringify({ version: 1, digests: {}, sizeBytes: 1, mtimeMs: 1 }),
+    )
     await symlink('/etc/passwd', image('link.iso'))
     await symlink('/etc', image('link'))
     await agent.vms.create(vmRequest({ name: 'taken' }), within())
-  })
-  afterAll(async () => {
-    for (const { vmId } of await agent.vms.list(within())) await agent.vms.delete(vmId, within())
-    await agent.close()
-    await removeBase(agent.base)
   })
 
   const backedBy = (backingFile: string) =>
@@ -53,6 +44,8 @@ describe.skipIf(missing !== undefined)('a request that cannot be fulfilled is re
     ['a missing backing image', 'BACKING_FILE_MISSING', () => backedBy(image('missing.qcow2'))],
     ['a web page as backing image', 'BACKING_FILE_REFUSED', () => backedBy(image('page.qcow2'))],
     ['a backing image with a backing file', 'BACKING_FILE_REFUSED', () => backedBy(image('evil.qcow2'))],
+    ['a backing image of another format', 'BACKING_FILE_REFUSED', () => backedBy(image('other.vmdk'))],
+    ['a backing image that was changed since its download', 'IMAGE_CHANGED', () => backedBy(image('changed.qcow2'))],
     ['a backing image outside of all pools', 'BACKING_FILE_REFUSED', () => backedBy('/etc/passwd')],
     ['a backing image that is a link to the host', 'BACKING_FILE_REFUSED', () => backedBy(image('link/passwd'))],
     [

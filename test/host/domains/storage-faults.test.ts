@@ -7,6 +7,7 @@ import { domainRef, readDomainXml } from '../../../src/domains/libvirt-domain.ts
 import { missingLibvirt, missingRoot, requirePrerequisite } from '../require.ts'
 import {
   context,
+  endAgent,
   makeBase,
   newDisk,
   openAgent,
@@ -33,8 +34,7 @@ describe.skipIf(missing !== undefined)('storage that fails', () => {
     agent = await openAgent(base, inject('libvirtDir') ?? '')
   })
   afterEach(async () => {
-    for (const { vmId } of await agent.vms.list(within())) await agent.vms.delete(vmId, within())
-    await agent.close()
+    await endAgent(agent)
     // Lazily and maybe in vain: a test may have unmounted it.
     await run('umount', ['-l', mounted]).catch(() => undefined)
     await removeBase(base)

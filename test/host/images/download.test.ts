@@ -93,6 +93,10 @@ describe.skipIf(missing !== undefined)('image download', () => {
       url: `${server.origin}/ok`,
       digests: { sha256: sha256(image) },
       checksumGiven: true,
+      tools: {
+        'qemu-img': expect.stringMatching(/^\d+\./) as string,
+        confinement: expect.stringMatching(/^(bubblewrap|systemd|rlimits)$/) as string,
+      },
       format: 'qcow2',
       virtualSizeBytes: 6 * 1024 * 1024,
       sizeBytes: image.length,
@@ -190,7 +194,7 @@ describe.skipIf(missing !== undefined)('image download', () => {
       [{ targetDir: `${dir}/pool/../elsewhere` }, 'INVALID_PATH'],
       [{ targetDir: 'pool' }, 'INVALID_PATH'],
       [{ targetDir: `${dir}/pool/a\0b` }, 'INVALID_PATH'],
-      [{ url: 'file:///etc/passwd' }, 'URL_REFUSED'],
+      [{ url: 'file:///etc/passwd' }, 'SOURCE_REFUSED'],
       [{ checksum: 'md5:abc' }, 'CHECKSUM_INVALID'],
       [{ catalogId: '../../etc/cron.d/x' }, 'INVALID_NAME'],
       ...['../x', 'a/b', '..', '.hidden', 'a\nb', 'a\0b', 'x'.repeat(300), '-rf', 'a.lqxtmp', '<x>'].map(

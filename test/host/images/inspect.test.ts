@@ -8,6 +8,7 @@ import { silentLogger } from '../../../src/core/context.ts'
 import { ImageInspector } from '../../../src/images/inspect.ts'
 import { WorkerProcess } from '../../../src/platform/workers.ts'
 import { rawDisk } from '../../unit/images/image-server.ts'
+import { until } from '../../support/until.ts'
 import { missingCommand, requirePrerequisite } from '../require.ts'
 
 const missing = await requirePrerequisite('qemu-img', missingCommand('qemu-img'))
@@ -63,7 +64,7 @@ describe.skipIf(missing !== undefined)('ImageInspector', () => {
   })
 
   it('takes a raw disk', async () => {
-    expect(await inspector.inspectWhole(`${dir}/disk.raw`, ctx)).toEqual({
+    expect(await inspector.inspectWhole(`${dir}/disk.raw`, ctx)).toMatchObject({
       format: 'raw',
       virtualSizeBytes: 4 * MIB,
       fileSizeBytes: 4 * MIB,
@@ -113,6 +114,32 @@ describe.skipIf(missing !== undefined)('ImageInspector', () => {
     const file = `${name.replaceAll(' ', '-')}.img`
     await make(file)
     await expect(inspector.inspectWhole(`${dir}/${file}`, ctx)).rejects.toMatchObject({ reason })
+  })
+
+  it('shows a file to qemu-img again as soon as it has changed', async () => {
+    const file = `${dir}/judged.qcow2`
+    await qemuImg('create', '-q', '-f', 'qcow2', 'judged.qcow2', '1M')
+    const withoutQemu = async () => {
+      const { PATH } = process.env
+      // The helper starts it, with the environment that it began with.
+      await worker.reset()
+      process.env['PATH'] = '/nowhere'
+      try {
+        return await inspector.inspect(file, ctx)
+      } finally {
+        process.env['PATH'] = PATH
+        await worker.reset()
+      }
+    }
+    // A file that was written a moment ago is not remembered at all.
+    await expect(inspector.inspect(file, ctx).then(withoutQemu)).rejects.toMatchObject({ reason: 'COMMAND_MISSING' })
+    await until(async () => {
+      await inspector.inspect(file, ctx)
+      return withoutQemu().catch(() => undefined)
+    })
+    await using handle = await open(file, 'r+')
+    await handle.write(Buffer.from([0]), 0, 1, 500)
+    await expect(withoutQemu()).rejects.toMatchObject({ reason: 'COMMAND_MISSING' })
   })
 
   it('says that a file is not there', async () => {

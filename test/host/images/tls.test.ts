@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { DownloadSettings } from '../../../src/images/download-plan.ts'
 import { rawDisk } from '../../unit/images/image-server.ts'
 import { missingCommand, requirePrerequisite } from '../require.ts'
 import { startTestAgent } from './test-agent.ts'
@@ -38,9 +39,9 @@ describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
   })
   afterEach(() => vi.unstubAllEnvs())
 
-  const download = async () => {
+  const download = async (settings?: Partial<DownloadSettings>) => {
     const signal = new AbortController().signal
-    const agent = await startTestAgent(dir)
+    const agent = await startTestAgent(dir, settings === undefined ? {} : { settings })
     const { jobId } = await agent.images.download(
       {
         imageId: 'i',
@@ -61,6 +62,17 @@ describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
     const { error } = await download()
     expect(error).toMatchObject({ reason: 'DOWNLOAD_CONNECT' })
     expect(error?.message).toContain('NODE_EXTRA_CA_CERTS')
+  })
+
+  it('is trusted with the CA of the configuration', async () => {
+    expect(await download({ network: { caFile: `${dir}/ca.pem` } })).toMatchObject({ state: 'completed' })
+    await rm(`${dir}/pool`, { recursive: true })
+  })
+
+  it('fails when the CA of the configuration cannot be read', async () => {
+    const { error } = await download({ network: { caFile: `${dir}/none.pem` } })
+    expect(error).toMatchObject({ reason: 'CONFIG_INVALID' })
+    expect(error?.message).toContain(`${dir}/none.pem`)
   })
 
   it('is trusted with the CA named in the environment of the agent', async () => {

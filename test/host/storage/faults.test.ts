@@ -7,9 +7,11 @@ import type { PoolFile } from '../../../src/core/model.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import type { VolumeSpec } from '../../../src/storage/backend.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
-import { PoolManager, type PoolRecord } from '../../../src/storage/pool-manager.ts'
+import type { PoolRecord } from '../../../src/storage/pool-entry.ts'
+import { PoolManager } from '../../../src/storage/pool-manager.ts'
 import { poolBackends } from '../../../src/storage/registry.ts'
 import { createVolumeManager } from '../../../src/storage/volume-manager.ts'
+import { listFiles } from '../../support/browse.ts'
 import { missingCommand, missingRoot, requirePrerequisite } from '../require.ts'
 import { heldQemuImg, isThere, poolContents, tempBase, testEnvironment, tool } from './local-fixture.ts'
 
@@ -89,10 +91,17 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
       const { pools, volumes } = await agent()
       await pools.init(config(), ctx)
       await tool('sh', '-c', `head -c 24M /dev/urandom > ${base}/image.raw`)
-      const content = { type: 'copy', path: `${base}/image.raw`, format: 'raw' } as const
+      const content = { type: 'copy', source: { type: 'file', path: `${base}/image.raw`, format: 'raw' } } as const
       expect(await reasonOf(volumes.create('p1', spec('disk', { content }), ctx))).toBe('POOL_FULL')
       const { backend } = await pools.require('p1', ctx)
-      expect(await reasonOf(backend.createVolume(spec('disk', { content }), ctx))).toBe('POOL_FULL')
+      const copied = backend.createVolume(spec('disk', { content }), ctx)
+      await expect(copied).rejects.toMatchObject({
+        reason: 'POOL_FULL',
+        message: expect.stringMatching(
+          /^pool p1 is full: it holds [78]\.\d MiB of 8\.0 MiB, \d+(\.\d KiB| B) are left, and volume disk needs 2\d\.\d MiB; free space, or add space to it$/,
+        ) as string,
+        details: { totalBytes: String(8 * MIB), neededBytes: expect.any(String) as string },
+      })
       expect(await poolContents(root)).toEqual([])
       expect((await volumes.create('p1', spec('disk'), ctx)).name).toBe('disk')
     })
@@ -105,7 +114,12 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
       await tool('sh', '-c', `cat /dev/zero > ${root}/filler || true`)
       const { backend } = await pools.require('p1', ctx)
       expect(await backend.probe(ctx)).toMatchObject({ health: 'HEALTHY', reason: 'POOL_FULL', volumeCount: 1 })
-      expect(await reasonOf(backend.createVolume(spec('other'), ctx))).toBe('POOL_FULL')
+      const full = {
+        reason: 'POOL_FULL',
+        message: expect.stringMatching(/^pool p1 is full: .* volume \w+ needs /) as string,
+      }
+      await expect(backend.createVolume(spec('other'), ctx)).rejects.toMatchObject(full)
+      await expect(backend.snapshots?.create('disk', 'before', ctx)).rejects.toMatchObject(full)
       expect(await backend.listVolumes(ctx)).toHaveLength(1)
       pools.stop()
       environment.io.close()
@@ -141,7 +155,7 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
   })
 
   test('a marker that was swapped stops all writing at once, and the pool is reported', async () => {
-    const { pools, volumes } = await agent()
+    const { pools, volumes, environment } = await agent()
     await pools.init(config(), ctx)
     const marker = `${root}/.limiquantix-pool.json`
     const right = await readFile(marker, 'utf8')
@@ -150,7 +164,7 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
       await reasonOf(volumes.create('p1', spec('disk'), ctx)),
     )
     expect(await untilHealth(pools, /ERROR/)).toMatchObject({ reason: 'POOL_IDENTITY_MISMATCH' })
-    expect(await reasonOf(pools.files('p1', '', ctx))).toBe('POOL_UNAVAILABLE')
+    expect(await reasonOf(listFiles({ pools, environment, ctx }, 'p1', ''))).toBe('POOL_UNAVAILABLE')
     expect(await poolContents(root)).toEqual([])
     await writeFile(marker, right)
     await untilHealth(pools, /HEALTHY/)
@@ -301,10 +315,10 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
     })
 
     test('another mount inside the pool is not entered', async () => {
-      const { pools, volumes } = await agent()
+      const { pools, volumes, environment } = await agent()
       await pools.init(config(), ctx)
       await mountTmpfs(`${root}/vms`, '1m')
-      expect(await reasonOf(pools.files('p1', 'vms', ctx))).toBe('INVALID_PATH')
+      expect(await reasonOf(listFiles({ pools, environment, ctx }, 'p1', 'vms'))).toBe('INVALID_PATH')
       expect(await reasonOf(volumes.create('p1', spec('vms/disk'), ctx))).toBe('INVALID_PATH')
       expect(await readdir(`${root}/vms`)).toEqual([])
     })
@@ -367,7 +381,7 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
     const { pools, volumes } = await agent()
     await pools.init(config(), ctx)
     await tool('sh', '-c', `head -c 1M /dev/urandom > ${base}/image.raw`)
-    const content = { type: 'copy', path: `${base}/image.raw`, format: 'raw' } as const
+    const content = { type: 'copy', source: { type: 'file', path: `${base}/image.raw`, format: 'raw' } } as const
     const { source, virtualSizeBytes } = await volumes.create('p1', spec('disk', { content }), ctx)
     if (source.type !== 'file') throw new Error('a local volume is a file')
     expect(virtualSizeBytes).toBe(64 * MIB)
@@ -391,7 +405,7 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
 
   test('100,000 files are listed in order while the event loop goes on turning', async () => {
     await mountTmpfs(root, '512m')
-    const { pools } = await agent()
+    const { pools, environment } = await agent()
     await pools.init(config(), ctx)
     await tool('sh', '-c', `mkdir ${root}/big && cd ${root}/big && seq -f 'file-%06.0f.iso' 100000 | xargs touch`)
     let turns = 0
@@ -401,7 +415,7 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
       if (listing) setImmediate(spin)
     }
     spin()
-    const files = await pools.files('p1', 'big', ctx)
+    const files = await listFiles({ pools, environment, ctx }, 'p1', 'big')
     listing = false
     expect(files).toHaveLength(100_000)
     expect(files.at(0)?.name).toBe('file-000001.iso')

@@ -4,13 +4,11 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { silentLogger, type Logger } from '../../../src/core/context.ts'
-import { createMounter } from '../../../src/platform/mounter.ts'
 import { localPools } from '../../../src/storage/backends/local.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import { MARKER_FILE } from '../../../src/storage/pool-marker.ts'
-import { StorageIo } from '../../../src/storage/storage-io.ts'
-import { memoryCollection } from '../../conformance/memory-state.ts'
 import type { PoolFixture, Stall } from '../../conformance/pool-backend.ts'
+import { storageEnvironment } from '../../support/storage-environment.ts'
 
 const run = promisify(execFile)
 
@@ -21,19 +19,7 @@ export async function tool(file: string, ...args: string[]): Promise<string> {
 
 /** An environment below `base`, with its own storage helpers. */
 export function testEnvironment(base: string, log: Logger = silentLogger): StorageEnvironment {
-  return {
-    io: new StorageIo(log),
-    mounter: createMounter(),
-    mountPoints: memoryCollection(),
-    paths: {
-      localPools: `${base}/images`,
-      formerLocalPools: [`${base}/pools`],
-      mounts: `${base}/mnt`,
-      reserved: [`${base}/state`],
-    },
-    nodeId: 'test-node',
-    log,
-  }
+  return storageEnvironment(base, { log })
 }
 
 /** A temporary directory that QEMU's user could enter. */

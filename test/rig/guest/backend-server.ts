@@ -6,17 +6,26 @@ import { AgentError, toErrorRecord } from '../../../src/core/errors.ts'
 import type { PoolConfig } from '../../../src/core/model.ts'
 import type { PoolBackend } from '../../../src/storage/backend.ts'
 import type { PoolFixture, Stall } from '../../conformance/pool-backend.ts'
+import { qemuVolumeBytes, type VolumeBytes } from '../../conformance/volume-bytes.ts'
+import { runAtEnd } from './at-end.ts'
+import { cephFsFixture } from './cephfs-fixture.ts'
+import { iscsiFixture } from './iscsi-fixture.ts'
+import { lvmFixture } from './lvm-fixture.ts'
 import { nfsFixture } from './nfs-fixture.ts'
 import type { BackendFacts, FixtureFacts, Reply, Request } from './protocol.ts'
 
 /** Every kind of fixture: one line each. Parameters come from the test outside. */
 const FIXTURES: Readonly<Record<string, (params: never) => Promise<PoolFixture>>> = {
   nfs: nfsFixture,
+  lvm: lvmFixture,
+  cephfs: cephFsFixture,
+  iscsi: iscsiFixture,
 }
 
 interface Opened {
   readonly fixture: PoolFixture
   readonly backends: Map<number, PoolBackend>
+  readonly bytes: VolumeBytes
   stall?: Stall
 }
 
@@ -35,10 +44,20 @@ async function answer(request: Exclude<Request, { cancel: number }>, ctx: OpCont
     backends.set(number, backend)
     // The context stands right after the arguments the contract requires; what follows it is optional.
     const given = [...args]
-    given.splice(given.indexOf(null), 1, ctx)
-    return (backend as unknown as Record<string, (...all: unknown[]) => unknown>)[method]?.(...given)
+    if (given.includes(null)) given.splice(given.indexOf(null), 1, ctx)
+    return callMember(backend, method, given)
   }
+  if (request.method === 'bytes')
+    return callMember(entry.bytes, String(request.args[0]), [...request.args.slice(1), ctx])
   return fixtureCall(entry, request.fixture, request.method, request.args)
+}
+
+/** Calls `a.b` of an object by that name. */
+function callMember(target: object, name: string, args: readonly unknown[]): unknown {
+  const [first = '', second] = name.split('.')
+  const member = (target as Record<string, unknown>)[first]
+  const holder = second === undefined ? target : (member as object)
+  return (holder as Record<string, (...all: readonly unknown[]) => unknown>)[second ?? first]?.(...args)
 }
 
 async function open(name: string, params: unknown): Promise<FixtureFacts> {
@@ -46,7 +65,7 @@ async function open(name: string, params: unknown): Promise<FixtureFacts> {
   if (make === undefined) throw new Error(`no kind of fixture ${name}`)
   const fixture = await make(params as never)
   const number = ++fixtures
-  opened.set(number, { fixture, backends: new Map() })
+  opened.set(number, { fixture, backends: new Map(), bytes: fixture.bytes ?? qemuVolumeBytes() })
   const { factory, config, rival, secrets } = fixture
   return {
     fixture: number,
@@ -77,6 +96,7 @@ async function fixtureCall(entry: Opened, number: number, method: string, args: 
       return entry.stall?.end()
     default:
       opened.delete(number)
+      await entry.bytes.close()
       return fixture.close()
   }
 }
@@ -86,8 +106,18 @@ function configOf({ config, rival }: PoolFixture, poolId: string): PoolConfig {
 }
 
 function factsOf(backend: PoolBackend): BackendFacts {
-  const methods = Object.entries(backend).flatMap(([key, value]) => (typeof value === 'function' ? [key] : []))
-  return { config: backend.config, mountPath: backend.mountPath, methods }
+  return { config: backend.config, mountPath: backend.mountPath, methods: methodsOf(backend) }
+}
+
+function methodsOf({ snapshots, ...backend }: PoolBackend): string[] {
+  const functions = (object: object): string[] => {
+    const type = Object.getPrototypeOf(object) as object
+    const names = [...Object.keys(object), ...(type === Object.prototype ? [] : Object.getOwnPropertyNames(type))]
+    return names.filter(
+      (name) => name !== 'constructor' && typeof (object as Record<string, unknown>)[name] === 'function',
+    )
+  }
+  return [...functions(backend), ...functions(snapshots ?? {}).map((key) => `snapshots.${key}`)]
 }
 
 function reply(message: Reply): void {
@@ -133,6 +163,8 @@ if (process.argv[2] === 'worker') {
   lines.on('line', (line) => void handle(line))
   // Whoever drives it is gone; what a test left mounted goes with it.
   lines.on('close', () => {
-    void Promise.allSettled([...opened.values()].map(({ fixture }) => fixture.close())).then(() => process.exit(0))
+    void Promise.allSettled([...opened.values()].map(({ fixture }) => fixture.close()))
+      .then(runAtEnd)
+      .then(() => process.exit(0))
   })
 }

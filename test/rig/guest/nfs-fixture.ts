@@ -2,14 +2,13 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { silentLogger, type Logger } from '../../../src/core/context.ts'
 import type { PoolConfig } from '../../../src/core/model.ts'
-import { createMounter } from '../../../src/platform/mounter.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import { nfsPools } from '../../../src/storage/backends/nfs.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import type { MountPointRecord } from '../../../src/storage/environment.ts'
-import { StorageIo } from '../../../src/storage/storage-io.ts'
 import type { PoolFixture } from '../../conformance/pool-backend.ts'
 import { poolContents, stalledQemuImg, tempBase, tool } from '../../host/storage/local-fixture.ts'
+import { storageEnvironment } from '../../support/storage-environment.ts'
 
 /** Address of the rig's NFS server, as seen from the guest. */
 export const NFS_SERVER = '10.99.0.1'
@@ -19,14 +18,8 @@ const NFS_EXPORT = '/pool6'
 /** An environment below `base` that mounts as the agent does; state files outlive it as they outlive an agent. */
 export function mountingEnvironment(base: string, log: Logger = silentLogger): StorageEnvironment {
   const store = openStateStore(`${base}/state`, log)
-  return {
-    io: new StorageIo(log),
-    mounter: createMounter(),
-    mountPoints: store.collection<MountPointRecord>('mount-points'),
-    paths: { localPools: `${base}/images`, formerLocalPools: [], mounts: `${base}/mnt`, reserved: [`${base}/state`] },
-    nodeId: 'rig-node',
-    log,
-  }
+  const mountPoints = store.collection<MountPointRecord>('mount-points')
+  return storageEnvironment(base, { mountPoints, nodeId: 'rig-node', log })
 }
 
 /** A directory of its own on the server below `export`, seen through a second mount that no pool knows. */

@@ -11,7 +11,7 @@ export interface FixtureFacts {
   readonly secrets: readonly string[]
 }
 
-/** A backend for one configuration: its plain members, and the names of its methods. */
+/** A backend for one configuration: its plain members, and the names of its methods (`resize`, `snapshots.create`). */
 export interface BackendFacts {
   readonly config: PoolConfig
   readonly mountPath: string
@@ -25,7 +25,15 @@ export type Request =
       readonly id: number
       readonly fixture: number
       readonly method:
-        'contents' | 'plantForeign' | 'takeAway' | 'giveBack' | 'stall' | 'stallReached' | 'stallEnd' | 'close'
+        | 'contents'
+        | 'plantForeign'
+        | 'takeAway'
+        | 'giveBack'
+        | 'stall'
+        | 'stallReached'
+        | 'stallEnd'
+        | 'bytes'
+        | 'close'
       readonly args: readonly unknown[]
     }
   | {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { allowedPeers, parseConfig, splitListenAddress } from '../../../src/app/config.ts'
+import { allowedPeers, parseConfig, securityMode, splitListenAddress } from '../../../src/app/config.ts'
 
 describe('configuration', () => {
   it('fills in every default for an empty file', () => {
@@ -9,6 +9,7 @@ describe('configuration', () => {
     expect(config.control_plane).toEqual({
       address: 'http://localhost:8080',
       registration_enabled: false,
+      import_foreign_vms: true,
       heartbeat_interval_secs: 30,
     })
     expect(config.downloads.allow_private_addresses).toBe(false)
@@ -20,8 +21,19 @@ describe('configuration', () => {
     ['control_plane: {heartbeat_interval_secs: soon}', 'control_plane.heartbeat_interval_secs'],
     ['hypervisor: {backend: mock}', 'hypervisor.backend'],
     ['paths: {state_dir: relative}', 'paths.state_dir: must be an absolute path'],
-    ['server: {http: {tls: {enabled: true}}}', 'server.http.tls.enabled'],
+    ['server: {http: {tls: {enabled: true}}}', '0.0.0.0:8443 is reachable from other machines'],
+    ['server: {http: {enabled: false, tls: {enabled: true}}}', 'server.http.tls.enabled needs server.http.enabled'],
+    ['server: {http: {tls: {cert_path: /a, key_path: /a}}}', 'cert_path and key_path must be two files'],
+    ['server: {http: {tls: {self_signed: {common_name: "a/b"}}}}', 'server.http.tls.self_signed.common_name'],
     ['server: {listen_address: "0.0.0.0:9090"}', '0.0.0.0:9090 is reachable from other machines'],
+    [
+      '{security: {mode: closed}, server: {listen_address: "0.0.0.0:9090", allow_from: [10.0.0.1]}}',
+      'security.mode compat',
+    ],
+    ['{security: {mode: compat}, server: {listen_address: "0.0.0.0:9090"}}', 'name those that may use it'],
+    ['{security: {mode: mtls}, server: {http: {listen_address: "0.0.0.0:8080"}}}', 'plain HTTP stays on loopback'],
+    ['server: {http: {tls: {mode: acme, acme: {challenge_type: dns-01}}}}', 'only http-01 is built in'],
+    ['security: {mode: open}', 'security.mode'],
     ['server: {allow_from: [here]}', 'server.allow_from: "here"'],
     ['server: {listen_address: "127.0.0.1:99999"}', 'server.listen_address: the port must be at most 65535'],
     ['node: {id: "../x"}', 'node.id: use 1 to 128 letters'],
@@ -42,6 +54,13 @@ describe('configuration', () => {
     expect(config.server.listen_address).toBe('127.0.0.5:9090')
     expect(config.server.http.listen_address).toBe('127.0.0.5:8080')
     expect(config.hypervisor.libvirt_uri).toBe('test:///default')
+  })
+
+  it('opens TLS listeners to everybody in mode mtls, where certificates decide', () => {
+    const text = '{security: {mode: mtls}, server: {listen_address: "0.0.0.0:9090", http: {tls: {enabled: true}}}}'
+    expect(securityMode(parseConfig(text, 'node.yaml'))).toBe('mtls')
+    expect(securityMode(parseConfig('', 'node.yaml'))).toBe('closed')
+    expect(securityMode(parseConfig('server: {allow_from: [10.0.0.1]}', 'node.yaml'))).toBe('compat')
   })
 
   it('accepts the keys of an existing node.yaml', () => {

@@ -62,7 +62,11 @@ describe('user-data', () => {
   test('any mapping comes out as it went in', () => {
     fc.assert(
       fc.property(
-        fc.dictionary(fc.string({ minLength: 1 }), fc.oneof(fc.string(), fc.integer(), fc.boolean())),
+        // Unquoted, as it is written, << is no key but a merge.
+        fc.dictionary(
+          fc.string({ minLength: 1 }).filter((key) => key !== '<<'),
+          fc.oneof(fc.string(), fc.integer(), fc.boolean()),
+        ),
         (map) => {
           const text = `#cloud-config\n${stringify(map, { version: '1.1' })}`
           expect(read(build({ userData: text }).userData)).toEqual(read(text))
@@ -93,6 +97,7 @@ describe('user-data', () => {
     ['an unknown tag', '#cloud-config\na: !hunter2 x', 'line 2, column 4'],
     ['an unknown alias', '#cloud-config\na: *hunter2', 'line 2, column 4'],
     ['a repeated key', '#cloud-config\nhunter2: 1\nhunter2: 2', 'line 3, column 1'],
+    ['a merge of a scalar', '#cloud-config\na: 1\n<<: hunter2', 'line 3, column 1'],
     ['a NUL', '#cloud-config\na: "hunter2\u0000"', 'control'],
     ['half of a surrogate pair', '#cloud-config\na: "hunter2\ud800"', 'Unicode'],
     ['more than a megabyte', `#cloud-config\na: ${'x'.repeat(1024 * 1024)}`, '1 MiB'],

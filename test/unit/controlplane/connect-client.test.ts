@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
+import { createSecureServer } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -9,6 +10,7 @@ import {
   retryAfterMs,
   type ConnectClient,
 } from '../../../src/platform/connect-client.ts'
+import { TestAuthority } from '../../support/test-authority.ts'
 
 const cleanup: (() => Promise<unknown>)[] = []
 
@@ -59,6 +61,30 @@ describe('the Connect client', () => {
     expect(seen).toEqual([
       { method: 'POST', path: '/cp/pkg.Service/Method', type: 'application/json', version: '1', body: '{"a":1}' },
     ])
+  })
+
+  it('speaks HTTP/1.1 with a server that would have HTTP/2 as well', async () => {
+    await using authority = await TestAuthority.create()
+    const versions: string[] = []
+    const server = createSecureServer({ allowHTTP1: true, ...(await authority.issue()) }, (request, response) => {
+      versions.push(request.httpVersion)
+      request.resume().on('end', () => response.end('{}'))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const tls = () => Promise.resolve({ ca: [authority.cert], identity: undefined })
+    const client = createConnectClient({
+      baseUrl: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      tls,
+    })
+    cleanup.push(async () => {
+      const closed = once(server, 'close')
+      server.close()
+      await client.close()
+      await closed
+    })
+    expect(await ask(client)).toEqual({})
+    expect(versions).toEqual(['1.1'])
   })
 
   it('keeps its connection for the next call', async () => {

@@ -51,6 +51,11 @@ export class FakePace implements Pace {
     return Math.min(...this.#sleepers.map((sleeper) => sleeper.dueMs))
   }
 
+  /** When the first of those who sleep is due; undefined when nobody does. */
+  nextDue(): number | undefined {
+    return this.#sleepers.length === 0 ? undefined : Math.min(...this.#sleepers.map((sleeper) => sleeper.dueMs))
+  }
+
   /** Moves the clock; wakes who is due. */
   advance(ms: number): void {
     this.#nowMs += ms

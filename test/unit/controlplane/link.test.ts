@@ -41,7 +41,7 @@ describe('the link to a control plane', () => {
     const jittered = cp.waitForHeartbeat(signal)
     await pace.skip()
     await jittered
-    expect(await pace.untilAsleep()).toBe(60_000 + 1_500)
+    expect(await pace.untilAsleep()).toBe(60_000 + 300)
     pace.chance = 0
     cp.setFault({ kind: 'hold' })
     const held = cp.waitForRequest('UpdateHeartbeat', signal)

@@ -149,7 +149,10 @@ describe('the Connect side of the stand-in', () => {
 })
 
 // A node that answers from a table, over real gRPC.
-async function fakeNode(answers: Record<string, (request: Record<string, unknown>) => object>) {
+async function fakeNode(
+  answers: Record<string, (request: Record<string, unknown>) => object>,
+  address = '127.0.0.1:0',
+) {
   const definition = loadSync('limiquantix/node/v1/node_daemon.proto', {
     includeDirs: [path.join(import.meta.dirname, '../../../proto')],
     enums: String,
@@ -176,7 +179,7 @@ async function fakeNode(answers: Record<string, (request: Record<string, unknown
     ),
   )
   const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
+    server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),
     ),
   )
@@ -256,6 +259,48 @@ describe('the gRPC side of the stand-in', () => {
     text = 'libvirt is not connected'
     await expect(connections.stopVm('v1')).rejects.toThrow(text)
     expect(fleet.vms.get('v1')?.state).toBe('running')
+  })
+
+  it('offers a pool that is to be connected again to all nodes, from any one on, until one takes it', async () => {
+    const takers = new Set<string>()
+    const offered: string[] = []
+    const answers = (name: string) => ({
+      HealthCheck: () => ({}),
+      InitStoragePool: () => {
+        offered.push(name)
+        if (takers.has(name)) return { totalBytes: 5 }
+        throw failure(grpc.status.INTERNAL, 'storage is away')
+      },
+    })
+    const { port } = await fakeNode(answers('a'))
+    await fakeNode(answers('b'), `127.0.0.2:${port}`)
+    let random = 0
+    const cp = await startStandInControlPlane({ nodeGrpcPort: port, random: () => random })
+    cleanup.push(() => cp.close())
+    for (const [hostname, managementIp] of [
+      ['a', '127.0.0.1'],
+      ['b', '127.0.0.2'],
+    ] as const) {
+      await cp.connections?.connect(cp.fleet.register({ ...SPEC, hostname, managementIp }).node.id)
+    }
+    const pool = cp.fleet.addPool({ id: 'p', name: 'p', kind: 'LOCAL_DIR', config: {} })
+    const reconnect = async (from: number, ...taking: string[]) => {
+      random = from
+      offered.length = 0
+      takers.clear()
+      for (const name of taking) takers.add(name)
+      const response = await fetch(`${cp.url}/limiquantix.storage.v1.StoragePoolService/ReconnectPool`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ id: 'p' }),
+      })
+      expect(response.status).toBe(200)
+      return [pool.phase, ...offered]
+    }
+    expect(await reconnect(0, 'a', 'b')).toEqual(['READY', 'a'])
+    expect(await reconnect(0.9, 'a', 'b')).toEqual(['READY', 'b'])
+    expect(await reconnect(0.9, 'a')).toEqual(['READY', 'b', 'a'])
+    expect(await reconnect(0)).toEqual(['ERROR', 'a', 'b'])
   })
 
   it('sends a pool again that the node does not know', async () => {

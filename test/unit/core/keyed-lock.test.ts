@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { KeyedLock } from '../../../src/core/keyed-lock.ts'
+import { abortable, KeyedLock } from '../../../src/core/keyed-lock.ts'
 
 const open = new AbortController().signal
 
@@ -64,5 +64,22 @@ describe('KeyedLock', () => {
     const lock = new KeyedLock()
     await expect(lock.run('a', open, () => Promise.reject(new Error('boom')))).rejects.toThrow('boom')
     await expect(lock.run('a', open, async () => 'again')).resolves.toBe('again')
+  })
+})
+
+describe('abortable', () => {
+  it('handles the failure of what it does not wait for any more', async () => {
+    const unhandled: unknown[] = []
+    const note = (reason: unknown) => unhandled.push(reason)
+    process.on('unhandledRejection', note)
+    try {
+      const late = Promise.withResolvers<never>()
+      await expect(abortable(late.promise, AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone')
+      late.reject(new Error('late'))
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(unhandled).toEqual([])
+    } finally {
+      process.off('unhandledRejection', note)
+    }
   })
 })

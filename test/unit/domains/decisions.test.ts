@@ -1,12 +1,12 @@
+import { guestProfile } from '../../../src/domains/guest-profiles.ts'
 import { describe, expect, test } from 'vitest'
-import { silentLogger } from '../../../src/core/context.ts'
 import { diskIoFor } from '../../../src/domains/disk-io.ts'
 import { supportsKvm } from '../../../src/domains/domain-type.ts'
-import { EventStream } from '../../../src/domains/event-stream.ts'
 import { eventOfChange, lifecycleMeaning } from '../../../src/domains/lifecycle-events.ts'
 import { powerState } from '../../../src/domains/libvirt-domain.ts'
 import { nicTarget } from '../../../src/domains/networks.ts'
 import { parseMountInfo } from '../../../src/platform/mounts.ts'
+import { rbd } from './definitions.ts'
 
 describe('where a NIC goes', () => {
   const uuid = '6f0c1a52-0d0e-4a51-9a44-1f6a2a7c9b10'
@@ -22,6 +22,8 @@ describe('where a NIC goes', () => {
       { [uuid]: 'bridge:br7', default: 'user' },
       { type: 'bridge', bridge: 'br7' },
     ],
+    [{ bridge: '', network: 'dmz' }, { dmz: 'ovs:br-int' }, { type: 'ovs', bridge: 'br-int' }],
+    [{ bridge: '', network: 'dmz' }, { dmz: 'ovs:br-int:7' }, { type: 'ovs', bridge: 'br-int', vlan: 7 }],
     [{ bridge: '', network: 'dmz' }, { dmz: 'network:inner' }, { type: 'network', network: 'inner' }],
     [{ bridge: '', network: 'constructor' }, {}, { type: 'network', network: 'constructor' }],
   ])('%j with the map %j: %j', (nic, map, target) => {
@@ -40,15 +42,27 @@ describe('how a disk is opened', () => {
   test.each([
     ['/pools/a.qcow2', 'none'],
     ['/nfs/a.qcow2', 'none'],
-    ['/dev/vg/lv', 'none'],
     ['/tmp/a.qcow2', 'writeback'],
     ['/tmpfoo/a.qcow2', 'none'],
-  ])('%s: cache %s', (path, cache) => {
-    expect(diskIoFor(path, mounts)).toEqual({ cache, io: cache === 'none' ? 'native' : 'threads' })
+  ])('file %s: cache %s', (path, cache) => {
+    const direct = { cache, io: 'native', iothread: true }
+    expect(diskIoFor({ type: 'file', path, format: 'qcow2' }, mounts)).toEqual(
+      cache === 'none' ? direct : { cache, io: 'threads' },
+    )
+  })
+
+  test('a device: past the page cache', () => {
+    const device = { type: 'block', device: '/dev/vg/lv', format: 'raw' } as const
+    expect(diskIoFor(device, mounts)).toEqual({ cache: 'none', io: 'native', iothread: true })
+  })
+
+  test('a Ceph image: with the cache of librbd, which does its own I/O', () => {
+    expect(diskIoFor(rbd(), mounts)).toEqual({ cache: 'writeback', iothread: true })
   })
 
   test('a file system that nobody knows is taken to have no O_DIRECT', () => {
-    expect(diskIoFor('/x', [])).toEqual({ cache: 'writeback', io: 'threads' })
+    const file = { type: 'file', path: '/x', format: 'raw' } as const
+    expect(diskIoFor(file, [])).toEqual({ cache: 'writeback', io: 'threads' })
   })
 })
 
@@ -80,33 +94,9 @@ describe('states and events', () => {
   })
 })
 
-describe('event stream', () => {
-  test('each reader gets what comes after it subscribed, until its signal fires', async () => {
-    const stream = new EventStream<number>(silentLogger)
-    const end = new AbortController()
-    stream.publish(1)
-    const events = stream.subscribe(end.signal)
-    stream.publish(2)
-    stream.publish(3)
-    const seen: number[] = []
-    for await (const value of events) {
-      seen.push(value)
-      if (value === 3) queueMicrotask(() => stream.publish(4))
-      if (value === 4) end.abort()
-    }
-    stream.publish(5)
-    expect(seen).toEqual([2, 3, 4])
-  })
-
-  test('a reader that is too slow loses the oldest events, not the newest', async () => {
-    const stream = new EventStream<number>(silentLogger)
-    const end = new AbortController()
-    const events = stream.subscribe(end.signal)
-    for (let value = 1; value <= 1500; value++) stream.publish(value)
-    end.abort()
-    const seen: number[] = []
-    for await (const value of events) seen.push(value)
-    expect(seen).toHaveLength(1000)
-    expect(seen.at(-1)).toBe(1500)
-  })
-})
+test.each(['constructor', 'toString', '__proto__', ''])(
+  'a guest system %j that nobody knows is taken for Linux',
+  (name) => {
+    expect(guestProfile(name)).toBe(guestProfile('debian'))
+  },
+)

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { DomainDefinition } from '../../../src/domains/definition.ts'
+import { guestProfile } from '../../../src/domains/guest-profiles.ts'
 import { nameDevices } from '../../../src/domains/device-names.ts'
 import { domainXml } from '../../../src/domains/domain-xml.ts'
 import { readXml } from '../../../src/domains/read-xml.ts'
@@ -14,7 +15,7 @@ describe('the bus of the cloud-init seed', () => {
     ['a SATA and a virtio disk', { disks: [disk({ bus: 'sata' }), disk({ id: 'b' })] }, 'scsi'],
     ['SATA disks only', { disks: [disk({ bus: 'sata' })] }, 'sata'],
     ['no disk', { disks: [] }, 'sata'],
-    ['Windows on virtio disks', { disks: [disk()], guestFamily: 'windows' }, 'sata'],
+    ['Windows on virtio disks', { disks: [disk()], guest: guestProfile('windows_server') }, 'sata'],
   ])('with %s', (_, part, bus) => {
     const { cdroms } = nameDevices(definition({ ...part, cdroms: [cdrom(), seed] }))
     expect(cdroms.map((placed) => placed.bus)).toEqual(['sata', bus])

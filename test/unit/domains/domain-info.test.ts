@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { placeOf } from '../../../src/core/model.ts'
 import { parseDomain } from '../../../src/domains/domain-info.ts'
 import { domainXml } from '../../../src/domains/domain-xml.ts'
-import { cdrom, definition, definitionTable, disk } from './definitions.ts'
+import { cdrom, definition, definitionTable, disk, rbd } from './definitions.ts'
 
 describe('domain XML read back', () => {
   test.each(definitionTable)('%s: identity, labels and devices survive', (_, given) => {
@@ -20,8 +21,8 @@ describe('domain XML read back', () => {
         ...{ id, path, format, sizeBytes, readonly, poolId, volume, owned },
       })),
     ).toEqual(
-      given.disks.map(({ id, path, format, sizeBytes, readonly, poolId, volume, owned }) => ({
-        ...{ id, path, format, sizeBytes, readonly, poolId, volume, owned },
+      given.disks.map(({ id, source, sizeBytes, readonly, poolId, volume, owned }) => ({
+        ...{ id, path: placeOf(source), format: source.format, sizeBytes, readonly, poolId, volume, owned },
       })),
     )
     expect(facts.cdroms.map(({ id, path, role }) => ({ id, path, role }))).toEqual(
@@ -44,7 +45,29 @@ describe('domain XML read back', () => {
     const given = definition({
       disks: [disk({ backing: [{ type: 'file', path: '/images/a.qcow2', format: 'qcow2' }] })],
     })
-    expect(parseDomain(domainXml(given)).paths).toEqual([disk().path, '/images/a.qcow2'])
+    expect(parseDomain(domainXml(given)).paths).toEqual([placeOf(disk().source), '/images/a.qcow2'])
+  })
+
+  test('devices and Ceph images are places, below a file too', () => {
+    const given = definition({
+      disks: [
+        disk({ source: { type: 'block', device: '/dev/vg/root', format: 'raw' } }),
+        disk({ id: 'a', source: rbd({ name: 'guests/team-a/data' }) }),
+        disk({ id: 'b', backing: [rbd({ name: 'guests/base' })] }),
+      ],
+    })
+    const facts = parseDomain(domainXml(given))
+    expect(facts.paths).toEqual(['/dev/vg/root', 'rbd:guests/team-a/data', placeOf(disk().source), 'rbd:guests/base'])
+    expect(facts.disks.map(({ place }) => place)).toEqual([facts.paths[0], facts.paths[1], facts.paths[2]])
+  })
+
+  test('the target of a running block copy, and a logical volume by its other name, are places', () => {
+    const xml = domainXml(
+      definition({ disks: [disk({ source: { type: 'block', device: '/dev/mapper/v--g-root', format: 'raw' } })] }),
+    ).replace('</disk>', `<mirror type="block"><source dev="/dev/mapper/v--g-copy"/></mirror></disk>`)
+    const facts = parseDomain(xml)
+    expect(facts.paths).toEqual(['/dev/v-g/root', '/dev/v-g/copy'])
+    expect(facts.disks).toMatchObject([{ path: '/dev/mapper/v--g-root', place: '/dev/v-g/root' }])
   })
 
   test('thousands of entities in labels are no reason to give up', () => {

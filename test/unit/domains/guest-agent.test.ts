@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { silentLogger } from '../../../src/core/context.ts'
+import { MAX_OUTPUT_BYTES } from '../../../src/domains/bounded-command.ts'
+import { runInGuest } from '../../../src/domains/guest-program.ts'
 import { GuestAgent } from '../../../src/domains/guest-agent.ts'
 import type { LibvirtCalls } from '../../../src/domains/libvirt-domain.ts'
 import { VIR_ERR } from '../../../src/libvirt/constants.ts'
@@ -27,12 +29,12 @@ function scripted(answers: Readonly<Record<string, unknown[]>>): { agent: GuestA
   return { agent: new GuestAgent({ call } as unknown as LibvirtCalls, vmId), seen }
 }
 
-function libvirtError(code: number): LibvirtError {
+function libvirtError(code: number, message = 'words of libvirt'): LibvirtError {
   const fields = {
     code,
     domain: 10,
     level: 2,
-    message: 'words of libvirt',
+    message,
     str1: null,
     str2: null,
     str3: null,
@@ -52,7 +54,7 @@ describe('guest agent', () => {
       ],
     })
     const result = await agent.exec('/bin/ls', ['-l', '$(x)'], 5_000, ctx)
-    expect(result).toEqual({ exitCode: 3, stdout: 'ü\n', stderr: 'oops', timedOut: false })
+    expect(result).toEqual({ exitCode: 3, stdout: 'ü\n', stderr: 'oops', timedOut: false, truncated: false })
     expect(seen[0]?.arguments).toEqual({ path: '/bin/ls', arg: ['-l', '$(x)'], 'capture-output': true })
     expect(seen[1]?.arguments).toEqual({ pid: 7 })
   })
@@ -87,6 +89,78 @@ describe('guest agent', () => {
     [VIR_ERR.NO_DOMAIN, 'VM_NOT_FOUND'],
   ])('error %i of libvirt is %s', async (code, reason) => {
     await expect(scripted({ 'guest-ping': [libvirtError(code)] }).agent.ping(ctx)).rejects.toMatchObject({ reason })
+  })
+
+  test.each([
+    [VIR_ERR.OPERATION_INVALID, 'domain is not running', 'vm-off'],
+    [VIR_ERR.ARGUMENT_UNSUPPORTED, 'QEMU guest agent is not configured', 'no-channel'],
+    [VIR_ERR.AGENT_UNRESPONSIVE, 'QEMU guest agent is not connected', 'not-connected'],
+    [VIR_ERR.AGENT_UNRESPONSIVE, 'Guest agent not available for now', 'silent'],
+    [VIR_ERR.AGENT_UNSYNCED, 'Out of sync', 'silent'],
+    [VIR_ERR.INTERNAL_ERROR, 'The command guest-ping has been disabled for this instance', 'disabled'],
+    [VIR_ERR.INTERNAL_ERROR, 'Failed to open file', 'error'],
+  ])('error %i of libvirt, "%s", has the cause %s', async (code, message, cause) => {
+    const { agent } = scripted({ 'guest-ping': [libvirtError(code, message)] })
+    await expect(agent.ping(ctx)).rejects.toMatchObject({ details: { cause } })
+  })
+
+  test('what a program prints is cut at 1 MiB, and said to be', async () => {
+    const run = async (bytes: number) => {
+      const out = Buffer.alloc(bytes, 'x').toString('base64')
+      const { agent, seen } = scripted({
+        'guest-exec': [{ pid: 7 }],
+        'guest-exec-status': [{ exited: true, exitcode: 0, 'out-data': out }],
+      })
+      const result = await agent.run('ls', ['$(x)'], 5_000, ctx)
+      expect(seen[0]?.arguments?.['path']).toBe('/bin/sh')
+      expect(seen[0]?.arguments?.['arg']).toEqual(expect.arrayContaining([String(MAX_OUTPUT_BYTES + 1), 'ls', '$(x)']))
+      return { length: result.stdout.length, truncated: result.truncated }
+    }
+    expect(await run(MAX_OUTPUT_BYTES)).toEqual({ length: MAX_OUTPUT_BYTES, truncated: false })
+    expect(await run(MAX_OUTPUT_BYTES + 1)).toEqual({ length: MAX_OUTPUT_BYTES, truncated: true })
+  })
+
+  test.each([
+    ['a POSIX guest', { id: 'debian' }, '/bin/sh'],
+    ['one that does not tell what it is', libvirtError(VIR_ERR.INTERNAL_ERROR), '/bin/sh'],
+    ['Windows', { id: 'mswindows' }, 'ipconfig'],
+  ])('a program in %s prints no more than 1 MiB', async (_, osInfo, program) => {
+    const out = Buffer.alloc(MAX_OUTPUT_BYTES + 1, 'x').toString('base64')
+    const { agent, seen } = scripted({
+      'guest-get-osinfo': [osInfo],
+      'guest-exec': [{ pid: 7 }],
+      'guest-exec-status': [{ exited: true, exitcode: 0, 'out-data': out, 'err-data': base64('why') }],
+    })
+    const { stdout, stderr, truncated } = await runInGuest(agent, 'ipconfig', ['/all'], 5_000, ctx)
+    expect([stdout.length, stderr, truncated]).toEqual([MAX_OUTPUT_BYTES, 'why', true])
+    expect(seen.find(({ execute }) => execute === 'guest-exec')?.arguments?.['path']).toBe(program)
+  })
+
+  test.each([
+    ['a Windows whose agent cannot tell what it is', libvirtError(VIR_ERR.INTERNAL_ERROR, 'has not been found')],
+    ['a POSIX guest without a shell', { id: 'tiny' }],
+  ])('a program in %s is run as it is', async (_, osInfo) => {
+    const noShell = libvirtError(VIR_ERR.INTERNAL_ERROR, 'Failed to execute child process "/bin/sh" (No such file)')
+    const out = Buffer.alloc(MAX_OUTPUT_BYTES + 1, 'x').toString('base64')
+    const { agent, seen } = scripted({
+      'guest-get-osinfo': [osInfo],
+      'guest-exec': [noShell, { pid: 7 }],
+      'guest-exec-status': [{ exited: true, exitcode: 0, 'out-data': out }],
+    })
+    const { stdout, truncated } = await runInGuest(agent, 'ipconfig', ['/all'], 5_000, ctx)
+    expect([stdout.length, truncated]).toEqual([MAX_OUTPUT_BYTES, true])
+    expect(seen.at(-2)?.arguments).toMatchObject({ path: 'ipconfig', arg: ['/all'] })
+  })
+
+  test.each<[string, Readonly<Record<string, unknown[]>>]>([
+    ['has begun', { 'guest-exec': [{ pid: 7 }], 'guest-exec-status': [libvirtError(VIR_ERR.INTERNAL_ERROR)] }],
+    ['may have begun', { 'guest-exec': [null] }],
+    ['may not be run', { 'guest-exec': [libvirtError(VIR_ERR.INTERNAL_ERROR, 'guest-exec has been disabled')] }],
+  ])('a program that %s is not run another way', async (_, answers) => {
+    const { agent, seen } = scripted({ 'guest-get-osinfo': [{ id: 'debian' }], ...answers })
+    const refused = { reason: 'GUEST_AGENT_REFUSED' }
+    await expect(runInGuest(agent, 'reboot', [], 5_000, ctx)).rejects.toMatchObject(refused)
+    expect(seen.filter(({ execute }) => execute === 'guest-exec')).toHaveLength(1)
   })
 
   test.each<[string, Readonly<Record<string, unknown[]>>]>([

@@ -124,6 +124,18 @@ describe('a domain that cannot be read does not hide the others', () => {
   })
 })
 
+test('a VM that is on its way here counts as one of the other host until it has arrived', async () => {
+  const libvirt = new FakeLibvirt()
+  libvirt.add(A, 'web')
+  const inventory = await started(libvirt)
+  const settle = inventory.arriving(A)
+  expect(inventory.entriesHere()).toEqual([])
+  expect(await inventory.metrics(signal)).toEqual([])
+  await settle(true)
+  expect(inventory.entriesHere()).toMatchObject([{ state: 'RUNNING' }])
+  expect(await inventory.metrics(signal)).toMatchObject([{ vmId: A, name: 'web' }])
+})
+
 describe('a list that is older than what is known', () => {
   test('does not take away a domain that was defined meanwhile', async () => {
     const libvirt = new FakeLibvirt()

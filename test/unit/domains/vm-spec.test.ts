@@ -66,7 +66,6 @@ describe('a request', () => {
 
   test.each<[string, Partial<VmSpec>, string]>([
     ['a disk with path and backing file', { disks: [disk({ path: '/a', backingFile: '/b' })] }, 'exclude each other'],
-    ['a raw overlay', { disks: [disk({ backingFile: '/b', format: 'raw' })] }, 'qcow2'],
     ['the id of the seed drive', { disks: [disk({ id: 'cloud-init' })] }, 'seed drive'],
     ['a disk and a CD-ROM with one id', { disks: [disk({ id: 'a' })], cdroms: [{ ...cdrom, id: 'a' }] }, 'given twice'],
     [

@@ -4,6 +4,7 @@ import type { NodeDaemonServiceClient } from '../../../src/grpc/gen/limiquantix/
 import { loadNodeDaemonService } from '../../../src/grpc/load-service.ts'
 import { startGrpcServer, type GrpcServer } from '../../../src/grpc/server.ts'
 import { createRequestStats, type RequestStats } from '../../../src/services/request-stats.ts'
+import type { AuditTrail } from '../../../src/audit/audit-trail.ts'
 import { fakeServices, type FakeServices, type Overrides } from './fake-services.ts'
 
 const Client = loadNodeDaemonService()
@@ -17,10 +18,16 @@ export interface Rig extends AsyncDisposable {
 }
 
 /** A real server on loopback over fake services, with a real client. */
-export async function startRig(overrides: Overrides = {}): Promise<Rig> {
+export async function startRig(overrides: Overrides = {}, audit?: AuditTrail): Promise<Rig> {
   const services = fakeServices(overrides)
   const stats = createRequestStats()
-  const server = await startGrpcServer({ services, listenAddresses: ['127.0.0.1:0'], log: silentLogger, stats })
+  const server = await startGrpcServer({
+    services,
+    listenAddresses: ['127.0.0.1:0'],
+    log: silentLogger,
+    stats,
+    ...(audit === undefined ? {} : { audit }),
+  })
   const target = `127.0.0.1:${server.ports[0]}`
   const client = new Client(target, credentials.createInsecure())
   return {

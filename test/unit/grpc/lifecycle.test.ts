@@ -90,8 +90,8 @@ test('the signal of a call that ended normally does not fire', async () => {
 test('a receiver that ends its event stream ends the iteration', async () => {
   const { promise: ended, resolve } = Promise.withResolvers<void>()
   await using rig = await startRig({
-    vms: {
-      async *events(signal) {
+    events: {
+      async *read(signal) {
         try {
           yield* []
           await new Promise<void>((stop) => signal.addEventListener('abort', () => stop()))

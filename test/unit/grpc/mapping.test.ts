@@ -108,6 +108,24 @@ describe('units, defaults and ids', () => {
     ])
   })
 
+  test('displays, limits of NICs, and what a guest gets that nobody named anything for', async () => {
+    const windows = await created({
+      firmware: 1,
+      guestOs: 'windows_desktop',
+      nics: [{ bandwidthMbps: 50 }],
+      console: { vncEnabled: false, vncPort: 5901, vncPassword: 'secret', spiceEnabled: true, spicePort: 0 },
+    })
+    expect(windows.spec).toMatchObject({
+      secureBoot: true,
+      tpm: true,
+      nics: [{ bandwidthMbps: 50, model: 'virtio' }],
+      console: { vncPort: 5901, spice: true, spicePort: 0 },
+      vncPassword: 'secret',
+    })
+    const linux = await created({ firmware: 1, guestOs: 'debian', console: { vncEnabled: true } })
+    for (const key of ['secureBoot', 'tpm', 'console', 'vncPassword']) expect(linux.spec).not.toHaveProperty(key)
+  })
+
   test('memory, firmware, labels, ids of what has none', async () => {
     const request = await created(
       {

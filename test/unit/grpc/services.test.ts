@@ -1,10 +1,13 @@
-import { status } from '@grpc/grpc-js'
+import { StoragePoolFileOrder } from '../../../src/grpc/gen/limiquantix/node/v1/StoragePoolFileOrder.ts'
+import { Metadata, status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../src/core/errors.ts'
+import { MigrationPhase } from '../../../src/grpc/gen/limiquantix/node/v1/MigrationPhase.ts'
+import type { MigrationProgress__Output } from '../../../src/grpc/gen/limiquantix/node/v1/MigrationProgress.ts'
 import type { DownloadProgress__Output } from '../../../src/grpc/gen/limiquantix/node/v1/DownloadProgress.ts'
 import type { NodeEvent__Output } from '../../../src/grpc/gen/limiquantix/node/v1/NodeEvent.ts'
 import { ask, failure, startRig, type Rig } from './client.ts'
-import { NOW, VM_ID } from './fake-services.ts'
+import { NOW, oneBatch, vmEvent, VM_ID } from './fake-services.ts'
 
 let rig: Rig
 beforeEach(async () => {
@@ -95,6 +98,45 @@ describe('answers', () => {
     expect(await ask(rig.client, rig.client.DestroyStoragePool, { poolId: 'pool-1' })).toEqual({})
   })
 
+  test('volumes', async () => {
+    const place = { poolId: 'pool-1', volumeId: 'data' }
+    const { client } = rig
+    for (const [sourceType, type] of [
+      [0, 'empty'],
+      [1, 'volume'],
+      [2, 'image'],
+      [3, 'snapshot'],
+    ] as const) {
+      const sourceId = type === 'empty' ? '' : 'base@monday'
+      expect(await ask(client, client.CreateVolume, { ...place, sizeBytes: 1024, sourceType, sourceId })).toEqual({})
+      expect(rig.services.calls.pop()).toEqual({
+        method: 'createVolume',
+        args: [{ ...place, sizeBytes: 1024, origin: { type, ...(type === 'empty' ? {} : { id: sourceId }) } }],
+      })
+    }
+    const unnamed = await failure(ask(client, client.CreateVolume, { ...place, sizeBytes: 1024, sourceType: 2 }))
+    expect(unnamed).toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringContaining('source_id') })
+    await ask(client, client.CloneVolume, { poolId: 'pool-1', sourceVolumeId: 'data', destVolumeId: 'copy' })
+    await ask(client, client.ResizeVolume, { poolId: 'default', volumeId: 'disk0', newSizeBytes: 2048 })
+    await ask(client, client.CreateVolumeSnapshot, { ...place, snapshotId: 'monday' })
+    await ask(client, client.DeleteVolume, place)
+    expect(await ask(client, client.GetVolumeAttachInfo, place)).toEqual({
+      volumeId: 'data',
+      path: '/pool/data.qcow2',
+      diskXml: '<disk/>',
+    })
+    expect(rig.services.calls).toEqual([
+      {
+        method: 'createVolume',
+        args: [{ poolId: 'pool-1', volumeId: 'copy', sizeBytes: 0, origin: { type: 'volume', id: 'data' } }],
+      },
+      { method: 'resizeVolume', args: ['default', 'disk0', 2048] },
+      { method: 'createSnapshot', args: ['pool-1', 'data', 'monday'] },
+      { method: 'deleteVolume', args: ['pool-1', 'data'] },
+      { method: 'attachInfo', args: ['pool-1', 'data'] },
+    ])
+  })
+
   test('ListStoragePoolFiles echoes the path and gives RFC 3339 times', async () => {
     expect(await ask(rig.client, rig.client.ListStoragePoolFiles, { poolId: 'pool-1', path: 'sub/dir' })).toEqual({
       currentPath: 'sub/dir',
@@ -102,7 +144,29 @@ describe('answers', () => {
         expect.objectContaining({ name: 'iso', isDirectory: true, sizeBytes: 0, fileType: 'directory' }),
         expect.objectContaining({ sizeBytes: 77, modifiedAt: new Date(NOW).toISOString(), permissions: '644' }),
       ],
+      total: 0,
     })
+  })
+
+  test('ListStoragePoolFiles gives a part in another order when asked to, with the number of all', async () => {
+    const order = StoragePoolFileOrder.STORAGE_POOL_FILE_ORDER_MTIME
+    const asked = { poolId: 'pool-1', path: '', offset: 1, limit: 1, order, descending: true }
+    expect(await ask(rig.client, rig.client.ListStoragePoolFiles, asked)).toMatchObject({
+      entries: [{ name: 'a.qcow2' }],
+      total: 2,
+    })
+    expect(rig.services.calls.at(-1)?.args[1]).toEqual({
+      path: '',
+      offset: 1,
+      limit: 1,
+      order: 'mtime',
+      descending: true,
+      form: 'proto',
+    })
+    const unknown = await failure(
+      ask(rig.client, rig.client.ListStoragePoolFiles, { poolId: 'pool-1', order: 9 as never }),
+    )
+    expect(unknown).toMatchObject({ code: status.INVALID_ARGUMENT, details: expect.stringMatching(/^order: /) })
   })
 
   test('StreamEvents', async () => {
@@ -111,6 +175,53 @@ describe('answers', () => {
     stream.on('error', () => undefined)
     stream.cancel()
     expect(event).toMatchObject({ id: 'e1', type: 1, vmId: VM_ID, timestamp: TIME, metadata: { cause: 'request' } })
+  })
+
+  test.each([
+    ['4711', 4711],
+    ['nonsense', undefined],
+  ])('StreamEvents with last-event-id %s; kinds without a number are UNKNOWN and named', async (given, expected) => {
+    let asked: number | undefined = -1
+    await using own = await startRig({
+      events: {
+        read: async function* (_signal, after) {
+          asked = after
+          yield { ...vmEvent, type: 'IO_ERROR' }
+        },
+      },
+    })
+    const metadata = new Metadata()
+    metadata.set('last-event-id', given)
+    const stream = own.client.StreamEvents({}, metadata)
+    const event = await new Promise<NodeEvent__Output>((resolve) => stream.once('data', resolve))
+    stream.on('error', () => undefined)
+    stream.cancel()
+    expect(asked).toBe(expected)
+    expect(event).toMatchObject({ type: 0, metadata: { event: 'IO_ERROR', level: 'error', category: 'storage' } })
+  })
+
+  test('StreamMetrics: one message at once, more at the interval', async () => {
+    const stream = rig.client.StreamMetrics({ intervalSeconds: 1 })
+    stream.on('error', () => undefined)
+    const seen: unknown[] = []
+    await new Promise<void>((resolve) => stream.on('data', (one) => seen.push(one) === 2 && resolve()))
+    stream.cancel()
+    expect(seen[0]).toMatchObject({
+      cpuUsagePercent: 3.5,
+      memoryUsedBytes: 5,
+      memoryTotalBytes: 9,
+      disks: [{ device: 'sda', readBytes: 4096, readIops: 2, writeIops: 3, utilizationPercent: 12.5 }],
+      networks: [{ interface: 'eth0', rxBytes: 1, txErrors: 6 }],
+      vms: [{ vmId: VM_ID, cpuUsagePercent: 12.5, memoryUsedBytes: 100, diskReadBytes: 1, networkTxBytes: 4 }],
+    })
+  })
+
+  test('StreamMetrics ends with the reason while libvirt is away, rather than to tell of no VMs', async () => {
+    const away = () => Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'no connection to libvirt'))
+    await using own = await startRig({ vms: { metrics: away } })
+    const stream = own.client.StreamMetrics({})
+    const error = await new Promise<unknown>((resolve) => stream.on('error', resolve).resume())
+    expect(error).toMatchObject({ code: status.UNAVAILABLE, details: 'no connection to libvirt' })
   })
 
   test('DownloadImage streams until the job is final; the other download methods', async () => {
@@ -136,15 +247,44 @@ describe('answers', () => {
     )
   })
 
-  test('what is not built says so', async () => {
-    const error = await failure(ask(rig.client, rig.client.GetConsole, { vmId: VM_ID }))
-    expect(error).toMatchObject({ code: status.UNIMPLEMENTED, details: expect.stringContaining('GetConsole') })
-    const stream = rig.client.StreamMetrics({ intervalSeconds: 1 })
-    const streamed = await new Promise<{ code: number }>((resolve) => {
-      stream.on('error', (e) => resolve(e as unknown as { code: number }))
-      stream.resume()
+  test('migrations: permission at the target, progress at the source', async () => {
+    const token = await ask(rig.client, rig.client.PrepareMigration, { vmId: VM_ID })
+    expect(token).toMatchObject({ token: 'token', vmId: VM_ID })
+    expect(await ask(rig.client, rig.client.ReceiveMigration, { token: 'token', vmId: VM_ID })).toEqual({})
+    const phases: unknown[] = []
+    const request = { vmId: VM_ID, targetNodeUri: '192.0.2.2:9090', live: true, storage: true }
+    for await (const progress of rig.client.MigrateVM(request)) {
+      const { phase, percentComplete } = progress as MigrationProgress__Output
+      phases.push([phase, percentComplete])
+    }
+    expect(phases).toEqual([
+      [MigrationPhase.MIGRATION_PHASE_TRANSFERRING, 50],
+      [MigrationPhase.MIGRATION_PHASE_COMPLETE, 100],
+    ])
+    expect(rig.services.calls).toContainEqual({
+      method: 'startMigration',
+      args: [{ vmId: VM_ID, target: '192.0.2.2:9090', live: true, copyStorage: true, options: {} }],
     })
-    expect(streamed.code).toBe(status.UNIMPLEMENTED)
+  })
+
+  test('network ports: limits as the guest sees them, and what of them needs OVN', async () => {
+    const request = {
+      portId: 'port-1',
+      vmId: VM_ID,
+      networkId: 'net-1',
+      macAddress: '52:54:00:aa:bb:01',
+      ovnPortName: 'lsp',
+      qos: { ingressRateKbps: 1, egressRateKbps: 2, ingressBurstKb: 3, egressBurstKb: 4 },
+    }
+    const info = await ask(rig.client, rig.client.ConfigureNetworkPort, { ...request, securityGroupIds: ['sg'] })
+    expect(info).toMatchObject({ portId: 'port-1', phase: 3, ovsPortName: 'vnet0', interfaceXml: '<interface/>' })
+    expect(info).toMatchObject({ rxBytes: 1, txBytes: 2, rxPackets: 3, txPackets: 4 })
+    const { qos: _, ...rest } = request
+    const rates = { ingressKbps: 1, egressKbps: 2, ingressBurstKb: 3, egressBurstKb: 4 }
+    const wish = { ...rest, ipAddresses: [], rates, isSecured: true }
+    expect(rig.services.calls).toContainEqual({ method: 'configurePort', args: [wish] })
+    expect((await ask(rig.client, rig.client.ListNetworkPorts, {})).ports).toHaveLength(1)
+    expect(await ask(rig.client, rig.client.GetOVSStatus, {})).toMatchObject({ available: true, chassisId: 'host-1' })
   })
 
   test('requests are counted by method and status', async () => {
@@ -168,7 +308,16 @@ describe('listing size', () => {
     permissions: '644',
   })
   const listing = async (count: number) => {
-    await using own = await startRig({ pools: { files: async () => Array.from({ length: count }, (_, i) => file(i)) } })
+    await using own = await startRig({
+      pools: {
+        files: () =>
+          oneBatch(
+            count,
+            Array.from({ length: count }, (_, i) => file(i)),
+            'proto',
+          ),
+      },
+    })
     return await ask(own.client, own.client.ListStoragePoolFiles, { poolId: 'p', path: '' })
   }
 

@@ -1,13 +1,11 @@
 import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import { createRequire } from 'node:module'
-import path from 'node:path'
 import { protoPath as healthProto } from 'grpc-health-check'
 import { describe, expect, test } from 'vitest'
 import { SERVICE_NAME } from '../../../src/grpc/load-service.ts'
+import { askReflection } from '../../support/reflection-client.ts'
 import { startRig } from './client.ts'
 
-const reflectionRoot = path.join(path.dirname(createRequire(import.meta.url).resolve('@grpc/reflection')), '../proto')
 const OPTIONS = { longs: Number, enums: String, defaults: true, oneofs: true }
 
 type AnyClient = grpc.Client & Record<string, (...args: never[]) => unknown>
@@ -65,29 +63,8 @@ describe('grpc.health.v1.Health', () => {
   })
 })
 
-describe.each(['v1', 'v1alpha'])('grpc.reflection.%s', (version) => {
-  const definition = loadSync(`grpc/reflection/${version}/reflection.proto`, {
-    ...OPTIONS,
-    includeDirs: [reflectionRoot],
-  })[`grpc.reflection.${version}.ServerReflection`] as grpc.ServiceDefinition
-
-  interface Answer {
-    listServicesResponse: { service: { name: string }[] } | null
-    fileDescriptorResponse: { fileDescriptorProto: Buffer[] } | null
-    errorResponse: { errorCode: number } | null
-  }
-
-  /** The answers to questions sent on one stream, in order. */
-  const askAll = async (target: string, questions: object[]) => {
-    const client = connect(definition, target)
-    const stream = (client['ServerReflectionInfo'] as () => grpc.ClientDuplexStream<object, Answer>).call(client)
-    const answers: Answer[] = []
-    for (const question of questions) stream.write(question)
-    stream.end()
-    for await (const answer of stream) answers.push(answer as Answer)
-    client.close()
-    return answers
-  }
+describe.each(['v1', 'v1alpha'] as const)('grpc.reflection.%s', (version) => {
+  const askAll = (target: string, questions: object[]) => askReflection(target, version, questions)
 
   test('lists the services and describes them', async () => {
     await using rig = await startRig()

@@ -114,6 +114,7 @@ describe('the host service', () => {
       version: '1.2.3',
       agentId: 'agent-1',
       inventory: createInventory(),
+      io: { read: () => Promise.reject(new Error('not asked')) },
       telemetry: { load: () => ({}) as never },
       hypervisor: () => ({ connected, version: '9.0.0', qemuVersion: '7.2.0', maxVcpus: 16, kvm: false }),
       controlPlane: () => undefined,

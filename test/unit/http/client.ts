@@ -1,6 +1,7 @@
 import { silentLogger } from '../../../src/core/context.ts'
 import { startHttpServer, type HttpServer } from '../../../src/http/server.ts'
 import { createRequestStats, type RequestStats } from '../../../src/services/request-stats.ts'
+import type { AuditTrail } from '../../../src/audit/audit-trail.ts'
 import { fakeServices, type FakeServices, type Overrides } from '../grpc/fake-services.ts'
 
 export interface HttpRig extends AsyncDisposable {
@@ -19,16 +20,22 @@ export interface Answer {
 }
 
 /** A real HTTP server on loopback over fake services. */
-export async function startHttpRig(overrides: Overrides = {}): Promise<HttpRig> {
+export async function startHttpRig(overrides: Overrides = {}, audit?: AuditTrail): Promise<HttpRig> {
   const services = fakeServices(overrides)
   const stats = createRequestStats()
-  const server = await startHttpServer({ services, listen: { host: '127.0.0.1', port: 0 }, log: silentLogger, stats })
+  const server = await startHttpServer({
+    services,
+    listen: { host: '127.0.0.1', port: 0 },
+    log: silentLogger,
+    stats,
+    ...(audit === undefined ? {} : { audit }),
+  })
   return {
     services,
     server,
     stats,
     async fetch(method, path, body, headers = {}) {
-      const raw = typeof body === 'string'
+      const raw = typeof body === 'string' || body instanceof FormData
       const response = await fetch(`${server.address}${path}`, {
         method,
         headers: { ...(body === undefined || raw ? {} : { 'content-type': 'application/json' }), ...headers },

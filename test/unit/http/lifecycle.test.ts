@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
 import { silentLogger } from '../../../src/core/context.ts'
 import { startHttpServer } from '../../../src/http/server.ts'
@@ -51,6 +52,32 @@ test('an address in use is LISTEN_FAILED', async () => {
     startHttpServer({ services: fakeServices(), listen: { host: '127.0.0.1', port }, log: silentLogger }),
   ).rejects.toMatchObject({ reason: 'LISTEN_FAILED', message: expect.stringContaining(String(port)) })
   taken.close()
+})
+
+test('a body has to come in time; the answer to a request without one may take longer than that', async () => {
+  const { promise: release, resolve } = Promise.withResolvers<void>()
+  const { promise: entered, resolve: enter } = Promise.withResolvers<void>()
+  const services = fakeServices({
+    vms: {
+      start: async () => {
+        enter()
+        await release
+      },
+    },
+  })
+  const listen = { host: '127.0.0.1', port: 0 }
+  const server = await startHttpServer({ services, listen, log: silentLogger, bodyTimeoutMs: 100 })
+  const running = fetch(`${server.address}/api/v1/vms/${VM_ID}/start`, { method: 'POST' })
+  await entered
+  // It began later, so its end says that the time of the other one is over.
+  const slow = connect(server.port, '127.0.0.1')
+  slow.write(
+    `POST /api/v1/vms/${VM_ID}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{`,
+  )
+  expect(await text(slow)).toMatch(/^HTTP\/1\.1 408 /)
+  resolve()
+  expect((await running).status).toBe(204)
+  await server.close()
 })
 
 test('close ends with idle keep-alive connections open and lets a running request finish', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../src/core/errors.ts'
-import { NOW, VM_ID, fakeServices, job } from '../grpc/fake-services.ts'
+import { NOW, VM_ID, fakeServices, job, oneBatch, poolFiles } from '../grpc/fake-services.ts'
 import { startHttpRig, type HttpRig } from './client.ts'
 
 let rig: HttpRig
@@ -33,7 +33,7 @@ describe('image download', () => {
       },
     })
     expect(rig.services.calls).toEqual([
-      { method: 'download', args: [{ ...DOWNLOAD, filename: '', checksumType: '' }] },
+      { method: 'download', args: [expect.objectContaining({ ...DOWNLOAD, filename: '', checksumType: '' })] },
     ])
   })
 
@@ -59,6 +59,7 @@ describe('image download', () => {
     [{ state: 'pending' }, 'pending'],
     [{ state: 'running', phase: 'downloading' }, 'downloading'],
     [{ state: 'running', phase: 'verifying' }, 'downloading'],
+    [{ state: 'running', phase: 'converting' }, 'converting'],
     [{ state: 'running', phase: 'publishing' }, 'downloading'],
     [{ state: 'completed', phase: 'done' }, 'completed'],
     [{ state: 'failed', errorMessage: 'HTTP 404 from the server' }, 'failed'],
@@ -206,6 +207,8 @@ describe('vms', () => {
     ['start', 'start'],
     ['force-stop', 'forceStop'],
     ['reboot', 'reboot'],
+    ['reset', 'reset'],
+    ['save', 'save'],
     ['pause', 'pause'],
     ['resume', 'resume'],
   ])('POST %s is 204, with or without an empty JSON body', async (word, method) => {
@@ -244,6 +247,24 @@ describe('vms', () => {
     })
     expect((await exec({ command: 'false' })).json).toMatchObject({ success: false, exitCode: 1 })
     expect(rig.services.calls.at(-1)?.args[1]).toEqual({ command: 'false', args: [], timeoutMs: 30_000 })
+    const result = { exitCode: 0, stdout: 'o', stderr: '', timedOut: false, truncated: true }
+    await using own = await startHttpRig({ vms: { guestExec: async () => result } })
+    const cut = await own.fetch('POST', `/api/v1/vms/${VM_ID}/qemu-agent/exec`, { command: 'cat' })
+    expect(cut.json).toEqual({
+      success: true,
+      exitCode: 0,
+      stdout: 'o',
+      stderr: '',
+      error: expect.stringContaining('cut'),
+    })
+  })
+
+  test('a guest that refuses to run programs is an answer, in words that mean nothing else to a control plane', async () => {
+    const guestExec = () =>
+      Promise.reject(new AgentError('GUEST_AGENT_REFUSED', `VM ${VM_ID}: guest agent: guest-exec does not exist here`))
+    await using own = await startHttpRig({ vms: { guestExec } })
+    const answer = await own.fetch('POST', `/api/v1/vms/${VM_ID}/qemu-agent/exec`, { command: 'true' })
+    expect(answer).toMatchObject({ status: 200, json: { success: false, error: expect.stringMatching(/guest-exec/) } })
   })
 })
 
@@ -284,12 +305,67 @@ describe('pools', () => {
   test('files, whole and in part', async () => {
     const all = (await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?path=a%20b')).json as { entries: unknown[] }
     expect(all).toMatchObject({ path: 'a b', total: 2, entries: [{ name: 'iso', sizeBytes: 0 }, { name: 'a.qcow2' }] })
+    expect(rig.services.calls[0]?.args[1]).toMatchObject({ path: 'a b', offset: 0, order: 'name', descending: false })
     const part = await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?offset=1&limit=5')
     expect(part.json).toMatchObject({ total: 2, entries: [all.entries[1]] })
     expect((await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?path=a%00b')).json).toMatchObject({
       error: 'invalid_path',
     })
     expect((await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?limit=-1')).status).toBe(400)
+    expect((await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?sort=colour')).status).toBe(400)
+    await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?sort=mtime&order=desc&limit=3')
+    expect(rig.services.calls.at(-1)?.args[1]).toEqual({
+      path: '',
+      offset: 0,
+      limit: 3,
+      order: 'mtime',
+      descending: true,
+      form: 'json',
+    })
+  })
+
+  test('a listing leads back to the root', async () => {
+    const { json } = await rig.fetch('GET', '/api/v1/storage/pools/pool-1/files?path=vms/a%20b/')
+    expect(json).toMatchObject({
+      breadcrumbs: [
+        { name: '/', path: '' },
+        { name: 'vms', path: 'vms' },
+        { name: 'a b', path: 'vms/a b' },
+      ],
+    })
+  })
+
+  test('a listing of several batches is one document; one that fails in the middle is an error and no half document', async () => {
+    const many = async function* () {
+      yield* oneBatch(4, poolFiles, 'json')
+      yield* oneBatch(4, poolFiles, 'json')
+    }
+    const broken = async function* () {
+      yield* oneBatch(4, poolFiles, 'json')
+      throw new AgentError('SERVER_NOT_ANSWERING', 'NFS server 192.0.2.1 does not answer')
+    }
+    await using good = await startHttpRig({ pools: { files: many } })
+    const answer = await good.fetch('GET', '/api/v1/storage/pools/pool-1/files')
+    expect(answer.json).toMatchObject({ total: 4, entries: { length: 4 } })
+    await using bad = await startHttpRig({ pools: { files: broken } })
+    const failed = await bad.fetch('GET', '/api/v1/storage/pools/pool-1/files')
+    expect(failed).toMatchObject({ status: 503, json: { error: 'server_not_answering' } })
+  })
+
+  test('make, rename and delete', async () => {
+    const files = '/api/v1/storage/pools/pool-1/files'
+    expect((await rig.fetch('POST', `${files}/mkdir`, { path: 'new' })).status).toBe(201)
+    expect((await rig.fetch('POST', `${files}/mkdir`, { path: 'iso' })).status).toBe(200)
+    expect((await rig.fetch('POST', `${files}/rename`, { from: 'a', to: 'b/c' })).status).toBe(204)
+    expect((await rig.fetch('DELETE', `${files}?path=a%20b`)).status).toBe(204)
+    expect(rig.services.calls.slice(2)).toEqual([
+      { method: 'renameFile', args: ['pool-1', 'a', 'b/c'] },
+      { method: 'deleteFile', args: ['pool-1', 'a b'] },
+    ])
+    for (const path of ['', 'a%00b']) {
+      expect((await rig.fetch('DELETE', `${files}?path=${path}`)).json).toMatchObject({ error: 'invalid_path' })
+    }
+    expect((await rig.fetch('POST', `${files}/rename`, { from: 'a' })).status).toBe(400)
   })
 })
 
@@ -335,6 +411,7 @@ describe('metrics', () => {
     expect(page.type).toContain('text/plain')
     for (const line of [
       'limiquantix_vms{state="RUNNING"} 1',
+      `limiquantix_vm_vcpus{vm="${VM_ID}",name="web \\"1\\"\\\\\\n} 1"} 2`,
       'limiquantix_pool_bytes{pool="pool-1",type="LOCAL_DIR",kind="total"} 1000',
       'limiquantix_pool_health{pool="pool-1",type="LOCAL_DIR",health="DEGRADED"} 1',
       'limiquantix_operations{kind="download",state="running"} 1',
@@ -366,7 +443,7 @@ describe('metrics', () => {
 
   test('a service that fails is counted and the page is served', async () => {
     await using own = await startHttpRig({
-      vms: { list: () => Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'no connection')) },
+      vms: { metrics: () => Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'no connection')) },
     })
     const page = await own.fetch('GET', '/metrics')
     expect(page).toMatchObject({
@@ -375,4 +452,16 @@ describe('metrics', () => {
     })
     expect(page.text).toContain('limiquantix_pool_bytes{')
   })
+})
+
+test('the load of the host is told while libvirt is away, without counts of VMs', async () => {
+  const away = () => {
+    throw new AgentError('LIBVIRT_UNAVAILABLE', 'libvirt is away')
+  }
+  await using own = await startHttpRig({ vms: { states: away } })
+  expect(await own.fetch('GET', '/api/v1/host/metrics')).toMatchObject({
+    status: 200,
+    json: { load_average_1min: 0.1, vm_count: null, vm_running_count: null },
+  })
+  expect((await rig.fetch('GET', '/api/v1/host/metrics')).json).toMatchObject({ vm_count: 1 })
 })

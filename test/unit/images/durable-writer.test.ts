@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
+import { statSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { DurableWriter } from '../../../src/images/durable-writer.ts'
+import { CHUNK_BYTES, DurableWriter } from '../../../src/images/durable-writer.ts'
 import { rawDisk } from './image-server.ts'
 
 const MIB = 1024 * 1024
@@ -19,7 +20,7 @@ describe.each(places)('DurableWriter in %s', (place) => {
   afterEach(() => rm(dir, { recursive: true }))
 
   const open = (onHead: (head: Buffer) => void = () => undefined) =>
-    DurableWriter.create(`${dir}/file`, { algorithms: ['sha256', 'sha512'], onHead })
+    DurableWriter.open(`${dir}/file`, { algorithms: ['sha256', 'sha512'], onHead })
   const digest = (name: string, bytes: Buffer) => createHash(name).update(bytes).digest('hex')
 
   it.each([0, 1, 4095, 4096, MIB - 1, MIB, MIB + 1, 11 * MIB + 17])('writes and hashes %i bytes', async (size) => {
@@ -52,6 +53,52 @@ describe.each(places)('DurableWriter in %s', (place) => {
     expect(bytes).toBe(content.length)
     expect(digests.sha256).toBe(digest('sha256', content))
     expect((await readFile(`${dir}/file`)).equals(content)).toBe(true)
+  })
+
+  it.each([
+    [1, 3 * MIB + 5],
+    [4, 4 * MIB],
+    [5, 40 * MIB + 17],
+    [30, 31 * MIB],
+  ])('goes on behind the %i MiB that a killed run left, whatever follows them in the file', async (mib, size) => {
+    const content = rawDisk(size)
+    const from = mib * MIB
+    const durable: number[] = []
+    await writeFile(`${dir}/file`, Buffer.concat([content.subarray(0, from), Buffer.alloc(5 * MIB, 0xee)]))
+    const writer = await DurableWriter.open(`${dir}/file`, {
+      algorithms: ['sha256'],
+      onHead: () => expect.fail('the head was judged before'),
+      from,
+      onDurable: (bytes) => durable.push(bytes),
+    })
+    expect(writer.bytesAccepted).toBe(from)
+    for (let offset = from; offset < size;) {
+      const end = Math.min(size, offset + 700_001)
+      const ready = Promise.withResolvers<void>()
+      writer.onSpace = ready.resolve
+      if (!writer.write(content.subarray(offset, end))) await ready.promise
+      offset = end
+    }
+    expect(await writer.finish(never)).toEqual({ bytes: size, digests: { sha256: digest('sha256', content) } })
+    await writer.close()
+    expect((await readFile(`${dir}/file`)).equals(content)).toBe(true)
+    expect(durable).toEqual(durable.toSorted((a, b) => a - b))
+    for (const bytes of durable) expect(bytes % CHUNK_BYTES).toBe(0)
+  })
+
+  it('tells of nothing as durable that is not in the file', async () => {
+    const content = rawDisk(24 * MIB)
+    const seen: [told: number, size: number][] = []
+    const writer = await DurableWriter.open(`${dir}/file`, {
+      algorithms: ['sha256'],
+      onHead: () => undefined,
+      onDurable: (bytes) => seen.push([bytes, statSync(`${dir}/file`).size]),
+    })
+    writer.write(content)
+    await writer.finish(never)
+    await writer.close()
+    expect(seen.length).toBeGreaterThan(1)
+    for (const [told, size] of seen) expect(told).toBeLessThanOrEqual(size)
   })
 
   it('fails with what the judge of the head throws', async () => {

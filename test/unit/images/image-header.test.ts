@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { fileSignature, SIGNATURE_BYTES } from '../../../src/images/file-signature.ts'
-import { judgeImageHeader } from '../../../src/images/image-header.ts'
+import { judgeImageHead } from '../../../src/images/image-header.ts'
 
 const at = (offset: number, bytes: string, length = SIGNATURE_BYTES) => {
   const head = Buffer.alloc(length)
@@ -11,16 +11,16 @@ const at = (offset: number, bytes: string, length = SIGNATURE_BYTES) => {
 describe('fileSignature', () => {
   const table: [name: string, head: Buffer, signature: string][] = [
     ['qcow2', at(0, 'QFI\xfb'), 'qcow2'],
-    ['an MBR disk', at(510, '\x55\xaa'), 'raw-disk'],
-    ['a GPT disk', at(512, 'EFI PART'), 'raw-disk'],
-    ['ext4', at(0x438, '\x53\xef'), 'raw-disk'],
-    ['XFS', at(0, 'XFSB'), 'raw-disk'],
-    ['btrfs', at(0x10040, '_BHRfS_M'), 'raw-disk'],
+    ['an MBR disk', at(510, '\x55\xaa'), 'raw'],
+    ['a GPT disk', at(512, 'EFI PART'), 'raw'],
+    ['ext4', at(0x438, '\x53\xef'), 'raw'],
+    ['XFS', at(0, 'XFSB'), 'raw'],
+    ['btrfs', at(0x10040, '_BHRfS_M'), 'raw'],
     ['an ISO', at(32_769, 'CD001'), 'iso'],
     ['a sparse VMDK', at(0, 'KDMV'), 'vmdk'],
     ['a VMDK descriptor', at(0, '# Disk DescriptorFile\nversion=1'), 'vmdk'],
     ['VHDX', at(0, 'vhdxfile'), 'vhdx'],
-    ['VHD', at(0, 'conectix'), 'vhd'],
+    ['VHD', at(0, 'conectix'), 'vpc'],
     ['VDI', at(64, '\x7f\x10\xda\xbe'), 'vdi'],
     ['LUKS', at(0, 'LUKS\xba\xbe'), 'luks'],
     ['gzip', at(0, '\x1f\x8b\x08'), 'gzip'],
@@ -49,26 +49,31 @@ describe('fileSignature', () => {
   })
 })
 
-describe('judgeImageHeader', () => {
-  it('takes a raw disk at its size', () => {
-    expect(judgeImageHeader(at(510, '\x55\xaa'), 1024 * 512, 'a')).toEqual({
-      format: 'raw',
-      virtualSizeBytes: 1024 * 512,
-      fileSizeBytes: 1024 * 512,
-    })
+describe('judgeImageHead', () => {
+  it('takes a raw disk, with and without knowing its size', () => {
+    expect(judgeImageHead(at(510, '\x55\xaa'), 1024 * 512, 'a')).toBe('raw')
+    expect(judgeImageHead(at(510, '\x55\xaa'), undefined, 'a')).toBe('raw')
+  })
+
+  it('refuses what is two things at once', () => {
+    const both = at(0, 'QFI\xfb')
+    both.write('EFI PART', 512, 'latin1')
+    expect(() => judgeImageHead(both, undefined, 'a')).toThrow(
+      expect.objectContaining({ reason: 'IMAGE_REFUSED', details: { refusal: 'POLYGLOT' } }) as Error,
+    )
   })
 
   it('refuses a raw disk that ends in the middle of a sector, or before its partition table says', () => {
     const refused = expect.objectContaining({ reason: 'IMAGE_REFUSED' }) as Error
-    expect(() => judgeImageHeader(at(510, '\x55\xaa'), 1000, 'a')).toThrow(refused)
+    expect(() => judgeImageHead(at(510, '\x55\xaa'), 1000, 'a')).toThrow(refused)
     const gpt = at(512, 'EFI PART')
     gpt.writeBigUInt64LE(2047n, 512 + 32)
-    expect(judgeImageHeader(gpt, 2048 * 512, 'a').format).toBe('raw')
-    expect(() => judgeImageHeader(gpt, 2047 * 512, 'a')).toThrow(refused)
+    expect(judgeImageHead(gpt, 2048 * 512, 'a')).toBe('raw')
+    expect(() => judgeImageHead(gpt, 2047 * 512, 'a')).toThrow(refused)
   })
 
   it('says what a file is instead', () => {
-    expect(() => judgeImageHeader(Buffer.from('<html>'), 6, '/pool/a.qcow2')).toThrow(
+    expect(() => judgeImageHead(Buffer.from('<html>'), 6, '/pool/a.qcow2')).toThrow(
       expect.objectContaining({
         reason: 'IMAGE_NOT_AN_IMAGE',
         message: expect.stringContaining('a web page') as string,

@@ -34,6 +34,22 @@ describe('StallClock', () => {
     check(1800, 10, 6, false)()
     expect(check(2800, 10, 6, false)).toThrow(stalled('no byte became durable'))
   })
+  it('does not blame the disk for bytes that waited for a full chunk while the server dripped', () => {
+    const check = clockAt()
+    for (let at = 250; at < 5_000; at += 250) check(at, at, 0, true)()
+    check(5_100, 5_000, 0, false)()
+    check(5_700, 5_000, 0, false)()
+    expect(check(5_800, 5_000, 0, false)).toThrow(stalled('no byte became durable'))
+  })
+  it('blames nobody for the time in which this process did not run', () => {
+    let now = 0
+    const clock = new StallClock(1_500, () => now)
+    clock.check({ bytesReceived: 10, bytesDurable: 0 }, true)
+    now = 60_000
+    clock.check({ bytesReceived: 10, bytesDurable: 0 }, true)
+    now = 60_500
+    expect(() => clock.check({ bytesReceived: 10, bytesDurable: 0 }, true)).toThrow(stalled('no byte arrived'))
+  })
   it('gives the server its full time again after the disk was slow', () => {
     const check = clockAt()
     check(900, 10, 5, false)()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { answersRequest, describesFile, type ImageManifest } from '../../../src/images/manifest.ts'
-import { checkDigest, parseChecksum } from '../../../src/images/verify.ts'
+import { checkDigest, parseChecksum, type Checksum } from '../../../src/images/verify.ts'
 
 const A = 'a'.repeat(64)
 const B = 'b'.repeat(128)
@@ -73,11 +73,29 @@ describe('a manifest', () => {
     expect(describesFile(manifest, { sizeBytes: 10, mtimeMs: 5.5 })).toBe(false)
   })
   it('answers by checksum when one is given, else by URL', () => {
+    const none = { source: [], final: [] }
+    const source = (checksum: Checksum) => ({ source: [checksum], final: [] })
     const sha256 = (hex: string) => ({ algorithm: 'sha256', hex }) as const
-    expect(answersRequest(manifest, manifest.url, undefined)).toBe('yes')
-    expect(answersRequest(manifest, 'https://b.example/x', undefined)).toBe('no')
-    expect(answersRequest(manifest, 'https://b.example/x', sha256(A))).toBe('yes')
-    expect(answersRequest(manifest, manifest.url, sha256('c'.repeat(64)))).toBe('no')
-    expect(answersRequest(manifest, manifest.url, { algorithm: 'sha512', hex: B })).toBe('unknown')
+    expect(answersRequest(manifest, manifest.url, none)).toBe('yes')
+    expect(answersRequest(manifest, 'https://b.example/x', none)).toBe('no')
+    expect(answersRequest(manifest, 'https://b.example/x', source(sha256(A)))).toBe('yes')
+    expect(answersRequest(manifest, manifest.url, source(sha256('c'.repeat(64))))).toBe('no')
+    expect(answersRequest(manifest, manifest.url, source({ algorithm: 'sha512', hex: B }))).toBe('unknown')
+  })
+  it('compares the source and the image inside with their own digests', () => {
+    const [a, b, c] = [A, B.slice(0, 64), 'c'.repeat(64)].map((hex) => ({ algorithm: 'sha256', hex }) as const)
+    const wrapped = {
+      ...manifest,
+      source: { digests: { sha256: b?.hex ?? '' }, sizeBytes: 1 },
+      image: { digests: { sha256: c?.hex ?? '' }, sizeBytes: 2 },
+    }
+    const expected = (source: Checksum | undefined, final?: Checksum) => ({
+      source: source === undefined ? [] : [source],
+      final: final === undefined ? [] : [final],
+    })
+    expect(answersRequest(wrapped, 'u', expected(b, c))).toBe('yes')
+    expect(answersRequest(wrapped, 'u', expected(b, a))).toBe('no')
+    expect(answersRequest(wrapped, 'u', expected(a))).toBe('no')
+    expect(answersRequest(wrapped, 'u', expected(undefined, c))).toBe('yes')
   })
 })

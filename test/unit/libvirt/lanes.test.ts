@@ -41,6 +41,8 @@ describe('the lane of a procedure', () => {
     ['remote:DOMAIN_CREATE_WITH_FLAGS', 'slow'],
     ['remote:CONNECT_GET_ALL_DOMAIN_STATS', 'slow'],
     ['qemu:DOMAIN_MONITOR_COMMAND', 'slow'],
+    ['qemu:DOMAIN_AGENT_COMMAND', 'guest'],
+    ['remote:DOMAIN_GET_GUEST_INFO', 'guest'],
     ['remote:DOMAIN_DEFINE_XML_FLAGS', 'control'],
     ['remote:STORAGE_POOL_GET_INFO', 'slow'],
     ['remote:DOMAIN_DESTROY_FLAGS', 'control'],
@@ -91,6 +93,18 @@ describe('limits', () => {
     await client.close()
     expect(new Set(await Promise.all(stuck))).toEqual(new Set(['gone']))
   })
+})
+
+test('work on guests passes while every slot for guest agents is held by silent ones', async () => {
+  const ask = (n: number) =>
+    client.call('qemu:DOMAIN_AGENT_COMMAND', { dom: domain(n), cmd: '{}', timeout: 5, flags: 0 }).catch(() => 'gone')
+  const silent = Array.from({ length: 6 }, (_, n) => ask(n + 1))
+  await daemon.received('qemu:DOMAIN_AGENT_COMMAND', 4)
+  daemon.handle(INFO, (call) => call.reply(infoReply))
+  expect(await info(1)).toEqual(infoReply)
+  expect(client.stats?.guest).toMatchObject({ inFlight: 4, queued: 2 })
+  await client.close()
+  expect(new Set(await Promise.all(silent))).toEqual(new Set(['gone']))
 })
 
 describe('one call per domain', () => {

@@ -2,7 +2,8 @@ import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LibvirtClient } from '../../../src/libvirt/client.ts'
 import { VIR_ERR } from '../../../src/libvirt/constants.ts'
-import { isHole, type StreamItem } from '../../../src/libvirt/stream.ts'
+import type { Connection } from '../../../src/libvirt/connection.ts'
+import { isHole, LibvirtStream, type StreamItem } from '../../../src/libvirt/stream.ts'
 import { XdrWriter } from '../../../src/libvirt/xdr-writer.ts'
 import { connectedClient, FakeDaemon, type Packet } from './fake-daemon.ts'
 
@@ -148,6 +149,17 @@ describe('download', () => {
     let bytes = chunk.length
     for await (const item of stream) bytes += isHole(item) ? 0 : item.length
     expect(bytes).toBe(64 * chunk.length)
+  })
+
+  test('a console that comes byte by byte is held back before its pieces fill the memory', async () => {
+    const stream = new LibvirtStream('console', { idleTimeoutMs: undefined, signal: undefined })
+    const told: string[] = []
+    const connection = { closed: false, pause: () => told.push('pause'), resume: () => told.push('resume') }
+    stream.bind(connection as unknown as Connection, 1)
+    for (let n = 0; n < 20_000; n++) stream.onData(Buffer.from('x'))
+    expect(told).toEqual(['pause'])
+    for (let n = 0; n < 20_000; n++) await stream.read()
+    expect(told).toEqual(['pause', 'resume'])
   })
 
   test('a connection that breaks in the middle is LibvirtGone, not the end of the data', async () => {

@@ -29,8 +29,12 @@ const persisted = async (id: string) =>
 const store = () => openStateStore(dir, silentLogger).collection<OperationRecord>('operations')
 
 /** A manager on the state of this test, as a new process would have it, with one kind of work. */
-async function startManager(run: Run, change: Partial<OperationHandler<Params, unknown, unknown>> = {}) {
-  const manager = new OperationManager(store(), new KeyedLock(), silentLogger)
+async function startManager(
+  run: Run,
+  change: Partial<OperationHandler<Params, unknown, unknown>> = {},
+  locks = new KeyedLock(),
+) {
+  const manager = new OperationManager(store(), locks, silentLogger)
   manager.register<Params, unknown, unknown>({
     kind: 'work',
     onRestart: 'resume',
@@ -260,6 +264,47 @@ describe('after a restart', () => {
     expect(rolledBack).toEqual([['long', ['made a']]])
     expect(after.get(id)).toMatchObject({ state: 'failed', error: { reason: 'ABORTED_BY_RESTART' } })
     await before.shutdown(0)
+  })
+
+  describe('work with a journal that waits for its locks', () => {
+    const begin = async () => {
+      const work = heldWork()
+      const before = await startManager(async (params, ctx) => {
+        await ctx.save(['made a'])
+        return work.run(params, ctx)
+      })
+      const { id } = await before.start('work', { name: 'long' }, { subject: 'vm x', locks: ['vm:x'] })
+      await work.began
+      const locks = new KeyedLock()
+      const release = await locks.acquire('vm:x', signal)
+      const seen: unknown[] = []
+      const run: Run = (_params, ctx) => {
+        seen.push([ctx.journal, ctx.signal.aborted])
+        return Promise.reject(ctx.signal.reason as Error)
+      }
+      return { before, id, release, seen, after: await startManager(run, {}, locks) }
+    }
+
+    it('is not cancelled without its handler, which may have to undo what an earlier process did', async () => {
+      const { before, id, release, seen, after } = await begin()
+      const cancelled = after.cancel(id, signal)
+      expect(seen).toEqual([])
+      release()
+      expect(await cancelled).toMatchObject({ state: 'cancelled', error: { reason: 'CANCELLED' } })
+      expect(seen).toEqual([[['made a'], true]])
+      await before.shutdown(0)
+    })
+
+    it('is left to the next start by a stop, also when it was cancelled meanwhile', async () => {
+      const { before, id, release, seen, after } = await begin()
+      const cancelled = expect(after.cancel(id, signal)).rejects.toMatchObject({ reason: 'SHUTTING_DOWN' })
+      await after.shutdown(0)
+      await cancelled
+      expect(await persisted(id)).toMatchObject({ state: 'running', journal: ['made a'] })
+      expect(seen).toEqual([])
+      release()
+      await before.shutdown(0)
+    })
   })
 
   it('new work waits until interrupted work holds its locks again', async () => {

@@ -26,9 +26,9 @@ function context(log: string[], controller = new AbortController()) {
 function steps(log: string[], change: Partial<Record<string, Partial<SagaStep<null, State>>>> = {}) {
   return ['disk', 'seed', 'define'].map((name): SagaStep<null, State> => ({
     name,
-    async run(_params, state) {
+    async run() {
       log.push(`run ${name}`)
-      return { ...state, [name]: 'made' }
+      return { [name]: 'made' }
     },
     async undo(_params, state) {
       log.push(`undo ${name} knowing ${Object.keys(state).join('+')}`)
@@ -62,9 +62,9 @@ describe('runSaga', () => {
     const { ctx, controller } = context(log)
     const undone: boolean[] = []
     const undo: SagaStep<null, State>['undo'] = async (_params, _state, { signal }) => void undone.push(signal.aborted)
-    const run: SagaStep<null, State>['run'] = async (_params, state) => {
+    const run: SagaStep<null, State>['run'] = async () => {
       controller.abort(new Error('cancelled'))
-      return state
+      return {}
     }
     await expect(runSaga(steps(log, { disk: { run, undo } }), null, {}, ctx)).rejects.toThrow('cancelled')
     expect(undone).toEqual([false])
@@ -76,6 +76,53 @@ describe('runSaga', () => {
     const broken = steps(log, { define: { run: fail }, seed: { undo: () => Promise.reject(new Error('stuck')) } })
     await expect(runSaga(broken, null, {}, context(log).ctx)).rejects.toThrow('no seed')
     expect(log.at(-1)).toBe('undo disk knowing disk+seed')
+  })
+
+  it('runs a step beside the one before it, journaled with it, and keeps what both learned', async () => {
+    const log: string[] = []
+    const { ctx, saved } = context(log)
+    const seedRuns = Promise.withResolvers<void>()
+    const disk: SagaStep<null, State>['run'] = async () => {
+      await seedRuns.promise
+      return { disk: 'made' }
+    }
+    const seed: SagaStep<null, State>['run'] = async (_params, state) => {
+      seedRuns.resolve()
+      return { seed: `made knowing ${Object.keys(state).join('+')}` }
+    }
+    const together = steps(log, { disk: { run: disk }, seed: { run: seed, besidePrevious: true } })
+    expect(await runSaga(together, null, {}, ctx)).toEqual({ disk: 'made', seed: 'made knowing ', define: 'made' })
+    expect(saved.map(({ begun }) => begun)).toEqual([
+      ['disk', 'seed'],
+      ['disk', 'seed', 'define'],
+    ])
+  })
+
+  it('ends the steps beside one that fails, waits for them, and undoes with what they learned', async () => {
+    const log: string[] = []
+    const disk: SagaStep<null, State>['run'] = async (_params, _state, { signal }) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve))
+      log.push('disk ended')
+      return { disk: 'half' }
+    }
+    const together = steps(log, { disk: { run: disk }, seed: { run: fail, besidePrevious: true } })
+    await expect(runSaga(together, null, {}, context(log).ctx)).rejects.toThrow('no seed')
+    expect(log).toEqual(['save disk+seed', 'disk ended', 'undo seed knowing disk', 'undo disk knowing disk'])
+  })
+
+  it('logs what a second step failed with by itself, and not that it was ended', async () => {
+    const warned: object[] = []
+    const { ctx } = context([])
+    const log = { ...silentLogger, warn: (fields: object) => void warned.push(fields) }
+    const after = (end: (reason: Error) => Error): SagaStep<null, State>['run'] => {
+      return (_params, _state, { signal }) =>
+        new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(end(signal.reason as Error))))
+    }
+    for (const run of [after((reason) => reason), after(() => new Error('disk full'))]) {
+      const together = steps([], { disk: { run }, seed: { run: fail, besidePrevious: true } })
+      await expect(runSaga(together, null, {}, { ...ctx, log })).rejects.toThrow('no seed')
+    }
+    expect(warned).toEqual([{ err: 'disk full' }])
   })
 
   it('tells the crash tests after each step', async () => {

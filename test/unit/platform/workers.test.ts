@@ -1,6 +1,8 @@
+import { readdir } from 'node:fs/promises'
+import { getPriority } from 'node:os'
 import { afterEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../../src/core/context.ts'
-import { WorkerProcess } from '../../../src/platform/workers.ts'
+import { WorkerProcess, type CallOptions, type WorkerTraits } from '../../../src/platform/workers.ts'
 
 const open = new AbortController().signal
 const workers: WorkerProcess[] = []
@@ -10,14 +12,14 @@ afterEach(() => {
 })
 
 /** A real worker process that has answered once. Its methods do not matter here: one that it does not have is answered too. */
-async function startWorker(): Promise<WorkerProcess> {
-  const worker = new WorkerProcess('storage', 'test', silentLogger)
+async function startWorker(traits: WorkerTraits = {}): Promise<WorkerProcess> {
+  const worker = new WorkerProcess('storage', 'test', silentLogger, traits)
   workers.push(worker)
   await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL', message: 'worker has no method ask' })
   return worker
 }
 
-const ask = (worker: WorkerProcess, options: { timeoutMs?: number; onTimeout?: 'cancel'; signal?: AbortSignal } = {}) =>
+const ask = (worker: WorkerProcess, options: Partial<CallOptions> = {}) =>
   worker.call('ask', {}, { signal: open, timeoutMs: 60_000, ...options })
 
 function pidOf(worker: WorkerProcess): number {
@@ -34,6 +36,17 @@ async function hungWorker(): Promise<{ worker: WorkerProcess; pid: number }> {
 }
 
 describe('a worker process', () => {
+  it('that works in the background yields the processor with all its threads, another one with none', async () => {
+    const own = getPriority()
+    const niceOf = async (traits: WorkerTraits) => {
+      const pid = pidOf(await startWorker(traits))
+      const threads = (await readdir(`/proc/${pid}/task`)).map(Number)
+      return [...new Set(threads.map(getPriority))]
+    }
+    expect(await niceOf({ background: true })).toEqual([Math.min(19, own + 10)])
+    expect(await niceOf({})).toEqual([own])
+  })
+
   it('is replaced after it died, and says so to the call it owed an answer', async () => {
     const { worker, pid } = await hungWorker()
     const owed = ask(worker)
@@ -51,6 +64,16 @@ describe('a worker process', () => {
     await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL' })
     expect(pidOf(worker)).not.toBe(pid)
     expect(worker.stuck).toBe(0)
+  })
+
+  it('is asked again by calls that change nothing when another one hung', async () => {
+    const { worker, pid } = await hungWorker()
+    const again = expect(ask(worker, { repeatable: true })).rejects.toMatchObject({ reason: 'INTERNAL' })
+    await expect(ask(worker, { timeoutMs: 50, repeatable: true })).rejects.toMatchObject({
+      reason: 'DEADLINE_EXCEEDED',
+    })
+    await again
+    expect(pidOf(worker)).not.toBe(pid)
   })
 
   it('is spared at a deadline that only cancels', async () => {

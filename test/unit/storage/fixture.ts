@@ -4,14 +4,14 @@ import path from 'node:path'
 import { afterAll, onTestFinished } from 'vitest'
 import { silentLogger, type OpContext } from '../../../src/core/context.ts'
 import { AgentError } from '../../../src/core/errors.ts'
-import { createMounter } from '../../../src/platform/mounter.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
-import { PoolManager, type PoolRecord } from '../../../src/storage/pool-manager.ts'
+import type { PoolRecord } from '../../../src/storage/pool-entry.ts'
+import { PoolManager, type PoolManagerOptions } from '../../../src/storage/pool-manager.ts'
 import { poolBackends } from '../../../src/storage/registry.ts'
 import { StorageIo } from '../../../src/storage/storage-io.ts'
-import { memoryCollection } from '../../conformance/memory-state.ts'
 import { recordingLogger } from '../../conformance/recording-logger.ts'
+import { storageEnvironment } from '../../support/storage-environment.ts'
 
 /** A temporary directory that goes with the test. */
 export async function tempDirectory(): Promise<string> {
@@ -32,24 +32,12 @@ export interface Agent {
 }
 
 /** A pool manager with real helpers and a real state directory below `base`; started again on the same base, it is the agent after a restart. */
-export async function startAgent(base: string): Promise<Agent> {
+export async function startAgent(base: string, change: Pick<PoolManagerOptions, 'guestPlaces'> = {}): Promise<Agent> {
   const log = recordingLogger()
   shared ??= new StorageIo(silentLogger)
-  const environment: StorageEnvironment = {
-    io: shared,
-    mounter: createMounter(),
-    mountPoints: memoryCollection(),
-    paths: {
-      localPools: `${base}/images`,
-      formerLocalPools: [`${base}/pools`],
-      mounts: `${base}/mnt`,
-      reserved: [`${base}/state`],
-    },
-    nodeId: 'test-node',
-    log,
-  }
+  const environment = storageEnvironment(base, { io: shared, log })
   const store = openStateStore(`${base}/state`, log).collection<PoolRecord>('pools')
-  const pools = new PoolManager({ factories: poolBackends(environment), environment, store })
+  const pools = new PoolManager({ factories: poolBackends(environment), environment, store, ...change })
   onTestFinished(() => pools.stop())
   await pools.start()
   return { pools, environment, ctx: { signal: AbortSignal.timeout(15_000), log }, lines: log.lines }

@@ -13,6 +13,7 @@ beforeEach(() => {
 })
 afterEach(() => {
   vi.useRealTimers()
+  vi.restoreAllMocks()
 })
 
 function monitor(look: (poolId: string, signal: AbortSignal) => Promise<ProbeResult>): HealthMonitor {
@@ -28,6 +29,18 @@ test('a pool is looked at at once and then every period', async () => {
   await vi.advanceTimersByTimeAsync(110_000)
   expect(looks).toBeGreaterThanOrEqual(10)
   expect(looks).toBeLessThanOrEqual(13)
+  health.stop()
+})
+
+test('a pool that was just looked at is shown so, and looked at again after a period', async () => {
+  let looks = 0
+  const health = monitor(() => (looks++, Promise.resolve(good)))
+  health.watch('a', good)
+  expect(health.observation('a').health).toBe('HEALTHY')
+  await vi.advanceTimersByTimeAsync(8_900)
+  expect(looks).toBe(0)
+  await vi.advanceTimersByTimeAsync(2_200)
+  expect(looks).toBe(1)
   health.stop()
 })
 
@@ -68,6 +81,20 @@ test('a pool that stops answering leaves HEALTHY within 25 s and is back within 
   answer = good
   await vi.advanceTimersByTimeAsync(30_000)
   expect(health.observation('a').health).toBe('HEALTHY')
+  health.stop()
+})
+
+test('a bad pool stays bad while a look at it takes long, whenever that look begins', async () => {
+  // The latest that jitter lets a look begin.
+  vi.spyOn(Math, 'random').mockReturnValue(0.999)
+  let looks = 0
+  const health = monitor(() => (looks++ === 0 ? Promise.resolve(bad) : new Promise(() => undefined)))
+  health.watch('a')
+  for (let tenths = 1; tenths < 600; tenths++) {
+    await vi.advanceTimersByTimeAsync(100)
+    expect([tenths, health.observation('a').health]).toEqual([tenths, bad.health])
+  }
+  expect(looks).toBe(2)
   health.stop()
 })
 

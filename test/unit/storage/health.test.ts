@@ -55,6 +55,12 @@ describe('pool health', () => {
     expect(shown(slow, probe('UNMOUNTED', 'POOL_PATH_MISSING'))).toEqual(['ERROR', 'UNMOUNTED'])
   })
 
+  test('a failure that does not count yet is a look all the same: the next one finds a pool that is not UNKNOWN', () => {
+    const state = nextHealth(nextHealth(undefined, good, 0), slow, 1.5 * PERIOD_MS)
+    expect(healthAt(state, 2.2 * PERIOD_MS, 2 * PERIOD_MS).health).toBe('HEALTHY')
+    expect(healthAt(state, 3.6 * PERIOD_MS, 2 * PERIOD_MS).health).toBe('UNKNOWN')
+  })
+
   test('a failure that does not count yet is told, with the numbers of the last good look', () => {
     const state = nextHealth(nextHealth(undefined, good, 0), { ...slow, availableBytes: 0 }, PERIOD_MS)
     expect(healthAt(state, PERIOD_MS, 2 * PERIOD_MS)).toMatchObject({ health: 'HEALTHY', availableBytes: 60 })

@@ -1,36 +1,13 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import type { MountRequest, Mounter } from '../../../src/platform/mounter.ts'
-import { MountQueue } from '../../../src/platform/mount-queue.ts'
+import { silentLogger } from '../../../src/core/context.ts'
+import type { MountRequest } from '../../../src/platform/mounter.ts'
 import type { MountEntry } from '../../../src/platform/mounts.ts'
 import { AgentError } from '../../../src/core/errors.ts'
 import { nfsPools } from '../../../src/storage/backends/nfs.ts'
 import type { StorageEnvironment } from '../../../src/storage/environment.ts'
 import { reasonOf, startAgent, tempDirectory } from './fixture.ts'
-
-// Real mounts are the business of test/rig; here it is what the pool does with what a host answers.
-function scriptedMounter(answer: (request: MountRequest) => Promise<void>, mounts: MountEntry[] = []) {
-  const requests: MountRequest[] = []
-  const unmounts: { target: string; force: boolean }[] = []
-  const mounter: Mounter = {
-    queue: new MountQueue(),
-    list: () => Promise.resolve(mounts),
-    entryAt: (target) => Promise.resolve(mounts.findLast(({ mountPoint }) => mountPoint === target)),
-    async mount(request) {
-      requests.push(request)
-      await answer(request)
-    },
-    unmount(target, force) {
-      unmounts.push({ target, force })
-      mounts.splice(
-        mounts.findLastIndex(({ mountPoint }) => mountPoint === target),
-        1,
-      )
-      return Promise.resolve()
-    },
-  }
-  return { mounter, requests, unmounts, mounts }
-}
+import { failing, scriptedMounter } from './scripted-mounter.ts'
 
 function nfsEntry(mountPoint: string, change: Partial<MountEntry> = {}): MountEntry {
   return {
@@ -38,9 +15,6 @@ function nfsEntry(mountPoint: string, change: Partial<MountEntry> = {}): MountEn
     ...{ source: 'nas:/pool', superOptions: 'rw,vers=4.1,hard,proto=tcp,sec=sys', ...change },
   }
 }
-
-const failing = (words: string) => () =>
-  Promise.reject(new AgentError('COMMAND_FAILED', `mount ended with exit code 32: ${words}`))
 
 async function setup(answer: (request: MountRequest) => Promise<void>, mounts: MountEntry[] = []) {
   const base = await tempDirectory()
@@ -93,6 +67,14 @@ describe('a mount that fails', () => {
     expect(requests).toMatchObject([{ source: 'nas:/pool', target: `${base}/mnt/nfs-p1`, fsType: 'nfs' }])
     expect(await readdir(`${base}/mnt`)).toEqual([])
     expect(await environment.mountPoints.entries()).toEqual([])
+  })
+
+  test('for want of a client in the kernel says so', async () => {
+    const { ctx, create } = await setup(failing('mount.nfs: No such device'))
+    await expect(create().activate({ mode: 'initialise' }, ctx)).rejects.toMatchObject({
+      reason: 'MOUNT_FAILED',
+      message: expect.stringContaining('modprobe nfs') as string,
+    })
   })
 
   test('removes the directories it made for a mount point of its own, and no other', async () => {
@@ -219,7 +201,9 @@ describe('discovery of NFS pools', () => {
     const { environment, base } = await setup(() => Promise.resolve())
     const place = (text: string) => text.replace('BASE', base)
     const facts = {
+      ctx: { signal: AbortSignal.timeout(20_000), log: silentLogger },
       mounts: mounts.map((mount) => ({ ...mount, mountPoint: place(mount.mountPoint) })),
+      guestPlaces: [],
       readMarker: (directory: string) => {
         const found = Object.entries(markers).find(([path]) => place(path) === directory)
         return Promise.resolve(found === undefined ? undefined : marker(found[1]))

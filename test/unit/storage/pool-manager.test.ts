@@ -1,6 +1,8 @@
-import { chmod, lstat, mkdir, readdir, readFile, rename, rm, rmdir, symlink, writeFile } from 'node:fs/promises'
+import { cp, chmod, lstat, mkdir, readdir, readFile, rename, rm, rmdir, symlink, writeFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { AgentError } from '../../../src/core/errors.ts'
 import type { PoolConfig } from '../../../src/core/model.ts'
+import { listFiles } from '../../support/browse.ts'
 import { reasonOf, startAgent, tempDirectory } from './fixture.ts'
 
 const local = (poolId: string, path?: string, more: object = {}): PoolConfig => ({
@@ -39,9 +41,9 @@ describe('initialisation of a local pool', () => {
     const base = await tempDirectory()
     await mkdir(`${base}/pool`, { mode: 0o755 })
     await writeFile(`${base}/pool/old.iso`, 'x')
-    const { pools, ctx } = await startAgent(base)
+    const { pools, environment, ctx } = await startAgent(base)
     await pools.init(local('p1', `${base}/pool`), ctx)
-    expect((await pools.files('p1', '', ctx)).map(({ name }) => name)).toEqual(['old.iso'])
+    expect((await listFiles({ pools, environment, ctx }, 'p1', '')).map(({ name }) => name)).toEqual(['old.iso'])
   })
 
   test.each([
@@ -159,13 +161,13 @@ describe('after a restart', () => {
     before.pools.stop()
     await rename(`${base}/gone`, `${base}/aside`)
 
-    const { pools, ctx } = await startAgent(base)
+    const { pools, environment, ctx } = await startAgent(base)
     await pools.observedOnce(ctx.signal)
     const [gone, here] = pools.list()
     expect(gone).toMatchObject({ observation: { health: 'UNMOUNTED', reason: 'POOL_PATH_MISSING' } })
     expect(here).toMatchObject({ observation: { health: 'HEALTHY' } })
     expect(await reasonOf(pools.init(local('gone', `${base}/gone`), ctx))).toBe('POOL_PATH_MISSING')
-    await expect(pools.files('gone', '', ctx)).rejects.toMatchObject({
+    await expect(listFiles({ pools, environment, ctx }, 'gone', '')).rejects.toMatchObject({
       reason: 'POOL_UNAVAILABLE',
       details: { reason: 'POOL_PATH_MISSING' },
     })
@@ -216,6 +218,51 @@ describe('after a restart', () => {
     expect((await pools.init(local('p1', '', { capacityGib: 5 }), ctx)).config.options['capacityGib']).toBe(5)
   })
 
+  test('a pool at a path of its own is found by the disks of the guests on it, with libvirt late', async () => {
+    const base = await tempDirectory()
+    const before = await startAgent(base)
+    const place = `${base}/srv/fast/vms`
+    await before.pools.init(local('p1', place), before.ctx)
+    before.pools.stop()
+    await rm(`${base}/state`, { recursive: true })
+    const listed = Promise.withResolvers<readonly string[]>()
+    const { pools, ctx } = await startAgent(base, { guestPlaces: () => listed.promise })
+    expect(pools.list()).toEqual([])
+    listed.resolve(['rbd:vms/one', '/dev/vg/lv', `${base}/other/x.qcow2`, `${place}/vms/web_1/disk0.qcow2`])
+    await pools.observedOnce(ctx.signal)
+    expect(pools.list().map((pool) => [pool.config.poolId, pool.mountPath])).toEqual([['p1', place]])
+  })
+
+  test('one that cannot be taken up keeps no other away', async () => {
+    const base = await tempDirectory()
+    const before = await startAgent(base)
+    for (const name of ['a', 'b', 'c']) await before.pools.init(local(`p-${name}`, `${base}/srv/${name}`), before.ctx)
+    before.pools.stop()
+    await rm(`${base}/state`, { recursive: true })
+    // A copy of the first pool inside of the second one: which of the two is taken up first, the other one overlaps.
+    await cp(`${base}/srv/a`, `${base}/srv/b/copy`, { recursive: true })
+    await rm(`${base}/srv/a`, { recursive: true })
+    const guestPlaces = () => Promise.resolve(['a', 'b', 'b/copy', 'c'].map((name) => `${base}/srv/${name}/x.qcow2`))
+    const { pools, ctx } = await startAgent(base, { guestPlaces })
+    await pools.observedOnce(ctx.signal)
+    expect(pools.list().map((pool) => pool.config.poolId)).toEqual(['p-b', 'p-c'])
+  })
+
+  test('a request finds such a pool too, and does not wait for a libvirt that is away', async () => {
+    const base = await tempDirectory()
+    const before = await startAgent(base)
+    await before.pools.init(local('p1', `${base}/srv/fast`), before.ctx)
+    before.pools.stop()
+    await rm(`${base}/state`, { recursive: true })
+    let places: Promise<readonly string[]> = Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'libvirt is away'))
+    places.catch(() => undefined)
+    const { pools, ctx } = await startAgent(base, { guestPlaces: () => places })
+    expect(await reasonOf(pools.info('p1', ctx))).toBe('POOL_NOT_FOUND')
+    places = Promise.resolve([`${base}/srv/fast/a/b/c.qcow2`])
+    expect((await pools.info('p1', ctx)).mountPath).toBe(`${base}/srv/fast`)
+    expect(await reasonOf(pools.info('p2', ctx))).toBe('POOL_NOT_FOUND')
+  })
+
   test('a directory that only bears the id of a pool is not that pool', async () => {
     const base = await tempDirectory()
     await mkdir(`${base}/images/p1`, { recursive: true })
@@ -232,10 +279,47 @@ describe('use and destruction', () => {
     const base = await tempDirectory()
     const { pools, ctx } = await startAgent(base)
     await pools.init(local('p1', `${base}/pool`), ctx)
+    const seen: number[] = []
+    pools.onChange(() => seen.push(pools.list().length))
     await pools.destroy('p1', ctx)
+    expect(seen).toEqual([0])
     expect(await missing(`${base}/pool`)).toBe(true)
     expect(await readdir(`${base}/state/pools`)).toEqual([])
     expect(await reasonOf(pools.destroy('p1', ctx))).toBe('POOL_NOT_FOUND')
+  })
+
+  test('neither does one that is destroyed right after a start, before anybody has looked at it', async () => {
+    const base = await tempDirectory()
+    const before = await startAgent(base)
+    await before.pools.init(local('p1', `${base}/pool`), before.ctx)
+    before.pools.stop()
+    const { pools, ctx } = await startAgent(base)
+    await pools.destroy('p1', ctx)
+    expect(await missing(`${base}/pool`)).toBe(true)
+    await pools.init(local('p2', `${base}/pool`), ctx)
+  })
+
+  test('whoever waited for the pool meanwhile does not take it up again', async () => {
+    const base = await tempDirectory()
+    const { pools, ctx } = await startAgent(base)
+    await pools.init(local('p1', `${base}/pool`), ctx)
+    const asked: Promise<string | undefined>[] = []
+    let destroyed = false
+    const asking = setInterval(() => {
+      if (!destroyed)
+        asked.push(
+          pools.require('p1', ctx).then(
+            () => undefined,
+            (error: AgentError) => error.reason,
+          ),
+        )
+    }, 1)
+    await pools.destroy('p1', ctx)
+    destroyed = true
+    clearInterval(asking)
+    for (const reason of await Promise.all(asked))
+      expect([undefined, 'POOL_NOT_FOUND', 'POOL_IN_USE']).toContain(reason)
+    expect(await missing(`${base}/pool`)).toBe(true)
   })
 
   test('a directory that was there stays, with its content and without our marker', async () => {
@@ -266,6 +350,15 @@ describe('use and destruction', () => {
     pools.addUserSource(() => Promise.reject(new Error('libvirt is away')))
     await expect(pools.destroy('p1', ctx)).rejects.toThrow('libvirt is away')
     expect(pools.list()).toHaveLength(1)
+  })
+
+  test('does not wait for what is kept in the pool, of which a dead server could not tell', async () => {
+    const base = await tempDirectory()
+    const { pools, ctx } = await startAgent(base)
+    await pools.init(local('p1', `${base}/pool`), ctx)
+    pools.addUserSource(() => new Promise(() => undefined), 'contents')
+    await pools.destroy('p1', ctx)
+    expect(pools.list()).toEqual([])
   })
 
   test('of a pool whose directory is gone forgets it', async () => {
@@ -307,7 +400,7 @@ describe('use and destruction', () => {
 describe('the file browser', () => {
   test('lists directories first, then by name without regard to case, and hides the agent’s own files', async () => {
     const base = await tempDirectory()
-    const { pools, ctx } = await startAgent(base)
+    const { pools, environment, ctx } = await startAgent(base)
     const root = (await pools.init(local('p1', `${base}/pool`), ctx)).mountPath
     await mkdir(`${root}/Zoo`)
     await mkdir(`${root}/apes`)
@@ -316,7 +409,7 @@ describe('the file browser', () => {
     await writeFile(`${root}/c`, '')
     await writeFile(`${root}/.hidden`, '')
     await chmod(`${root}/b.ISO`, 0o640)
-    const files = await pools.files('p1', '', ctx)
+    const files = await listFiles({ pools, environment, ctx }, 'p1', '')
     expect(files.map(({ name }) => name)).toEqual(['apes', 'Zoo', '.hidden', 'A.qcow2', 'b.ISO', 'c'])
     expect(files.map(({ fileType }) => fileType)).toEqual(['directory', 'directory', '', 'qcow2', 'iso', ''])
     expect(files[4]).toMatchObject({ path: 'b.ISO', sizeBytes: 5, permissions: '640', isDirectory: false })
@@ -327,11 +420,11 @@ describe('the file browser', () => {
 
   test('gives paths relative to the pool root', async () => {
     const base = await tempDirectory()
-    const { pools, ctx } = await startAgent(base)
+    const { pools, environment, ctx } = await startAgent(base)
     const root = (await pools.init(local('p1', `${base}/pool`), ctx)).mountPath
     await mkdir(`${root}/a/b`, { recursive: true })
     await writeFile(`${root}/a/b/x.iso`, '')
-    expect((await pools.files('p1', 'a/b/', ctx))[0]?.path).toBe('a/b/x.iso')
+    expect((await listFiles({ pools, environment, ctx }, 'p1', 'a/b/'))[0]?.path).toBe('a/b/x.iso')
   })
 
   test.each([
@@ -348,22 +441,22 @@ describe('the file browser', () => {
     ['iso/sub', 'FILE_NOT_FOUND'],
   ])('%j is %s', async (path, reason) => {
     const base = await tempDirectory()
-    const { pools, ctx } = await startAgent(base)
+    const { pools, environment, ctx } = await startAgent(base)
     const root = (await pools.init(local('p1', `${base}/pool`), ctx)).mountPath
     await symlink('/etc', `${root}/link`)
     await writeFile(`${root}/file`, '')
-    expect(await reasonOf(pools.files('p1', path, ctx))).toBe(reason)
+    expect(await reasonOf(listFiles({ pools, environment, ctx }, 'p1', path))).toBe(reason)
   })
 
   test('a missing iso directory on a healthy pool is empty; on a pool that is gone it is an error', async () => {
     const base = await tempDirectory()
-    const { pools, ctx } = await startAgent(base)
+    const { pools, environment, ctx } = await startAgent(base)
     await pools.init(local('p1', `${base}/pool`), ctx)
-    expect(await pools.files('p1', 'iso', ctx)).toEqual([])
+    expect(await listFiles({ pools, environment, ctx }, 'p1', 'iso')).toEqual([])
     await rm(`${base}/pool`, { recursive: true })
-    expect(await reasonOf(pools.files('p1', 'iso', ctx))).toBe('POOL_PATH_MISSING')
+    expect(await reasonOf(listFiles({ pools, environment, ctx }, 'p1', 'iso'))).toBe('POOL_PATH_MISSING')
     await mkdir(`${base}/pool`)
-    expect(await reasonOf(pools.files('p1', 'iso', ctx))).toBe('POOL_IDENTITY_MISMATCH')
+    expect(await reasonOf(listFiles({ pools, environment, ctx }, 'p1', 'iso'))).toBe('POOL_IDENTITY_MISMATCH')
     await rmdir(`${base}/pool`)
   })
 })

@@ -6,7 +6,15 @@ import { StorageIo, type MethodTimeouts, type PoolTarget } from '../../../src/st
 import { reasonOf, tempDirectory } from './fixture.ts'
 
 const own: PoolTarget = { poolId: 'p1', isolation: 'own' }
-const options = { signal: AbortSignal.timeout(15_000) }
+const WHOLE = {
+  offset: 0,
+  order: 'name',
+  descending: false,
+  form: 'json',
+  maxEntries: 10,
+  maxAnswer: 10,
+} as const
+const options = { signal: AbortSignal.timeout(60_000) }
 
 async function pool(timeoutsMs: MethodTimeouts = {}): Promise<{ io: StorageIo; guard: PoolGuard; pid: number }> {
   const base = await tempDirectory()
@@ -20,7 +28,7 @@ async function pool(timeoutsMs: MethodTimeouts = {}): Promise<{ io: StorageIo; g
 }
 
 const list = (io: StorageIo, guard: PoolGuard) =>
-  io.call(own, 'listDirectory', { guard, components: [], limit: 10 }, options)
+  io.call(own, 'listDirectory', { guard, components: [], ...WHOLE }, options)
 
 test('a helper that is killed in the middle of a call is an error of its own, and the next call has a new helper', async () => {
   const { io, guard, pid } = await pool()

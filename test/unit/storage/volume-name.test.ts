@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { parseVolumeName, volumeFile, volumeRecordFile } from '../../../src/storage/volume-name.ts'
+import { parseVolumeName, volumeFile, volumeNameOfPath, volumeRecordFile } from '../../../src/storage/volume-name.ts'
 
 describe('volume names', () => {
   test.each([
@@ -21,6 +21,24 @@ describe('volume names', () => {
     '%j is refused',
     (name) => {
       expect(() => parseVolumeName(name)).toThrow(/is not allowed/)
+    },
+  )
+
+  test.each([
+    ['cloud-images/debian-12.qcow2', 'cloud-images/debian-12'],
+    ['cloud-images/noble.img', 'cloud-images/noble'],
+    ['a.raw', 'a'],
+    ['cloud-images/debian-12', 'cloud-images/debian-12'],
+    ['a.qcow2.raw', 'a.qcow2'],
+    ['a.iso', 'a.iso'],
+  ])('the image %s of a pool of volumes is volume %s', (path, name) => {
+    expect(volumeNameOfPath(path)).toBe(name)
+  })
+
+  test.each(['', '.qcow2', 'cloud-images/.qcow2', '../a.qcow2', 'a b.img', 'a..qcow2'])(
+    'the image %j stands for no volume',
+    (path) => {
+      expect(() => volumeNameOfPath(path)).toThrow(/is not allowed/)
     },
   )
 

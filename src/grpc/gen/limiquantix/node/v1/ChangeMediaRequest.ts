@@ -7,7 +7,7 @@
 export interface ChangeMediaRequest {
   'vmId'?: (string);
   /**
-   * Target device, or id of the CD-ROM.
+   * Id of the CD-ROM, or its name: `sd` plus the letter of the number of disks plus the index of the drive. Never the drive with the cloud-init seed.
    */
   'device'?: (string);
   /**
@@ -22,7 +22,7 @@ export interface ChangeMediaRequest {
 export interface ChangeMediaRequest__Output {
   'vmId': (string);
   /**
-   * Target device, or id of the CD-ROM.
+   * Id of the CD-ROM, or its name: `sd` plus the letter of the number of disks plus the index of the drive. Never the drive with the cloud-init seed.
    */
   'device': (string);
   /**

@@ -8,6 +8,9 @@ export interface CreateSnapshotRequest {
   'vmId'?: (string);
   'name'?: (string);
   'description'?: (string);
+  /**
+   * Of no effect: a running VM is kept with its memory, so that nothing is lost that its guest had not written.
+   */
   'quiesce'?: (boolean);
 }
 
@@ -18,5 +21,8 @@ export interface CreateSnapshotRequest__Output {
   'vmId': (string);
   'name': (string);
   'description': (string);
+  /**
+   * Of no effect: a running VM is kept with its memory, so that nothing is lost that its guest had not written.
+   */
   'quiesce': (boolean);
 }

@@ -7,7 +7,7 @@
 export interface DetachDiskRequest {
   'vmId'?: (string);
   /**
-   * As in DiskSpec.id.
+   * As in DiskSpec.id, or the name of the disk in the domain, or of its volume.
    */
   'diskId'?: (string);
 }
@@ -18,7 +18,7 @@ export interface DetachDiskRequest {
 export interface DetachDiskRequest__Output {
   'vmId': (string);
   /**
-   * As in DiskSpec.id.
+   * As in DiskSpec.id, or the name of the disk in the domain, or of its volume.
    */
   'diskId': (string);
 }

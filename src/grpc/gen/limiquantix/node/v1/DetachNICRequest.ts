@@ -6,6 +6,9 @@
  */
 export interface DetachNICRequest {
   'vmId'?: (string);
+  /**
+   * As in NicSpec.id, or the MAC address.
+   */
   'nicId'?: (string);
 }
 
@@ -14,5 +17,8 @@ export interface DetachNICRequest {
  */
 export interface DetachNICRequest__Output {
   'vmId': (string);
+  /**
+   * As in NicSpec.id, or the MAC address.
+   */
   'nicId': (string);
 }

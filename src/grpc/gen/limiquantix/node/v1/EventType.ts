@@ -1,7 +1,7 @@
 // Original file: proto/limiquantix/node/v1/node_daemon.proto
 
 /**
- * Kinds of events. This version sends the VM ones up to VM_REBOOTED.
+ * Kinds of events. What has no number here is UNKNOWN; `event` in the metadata names every kind.
  */
 export const EventType = {
   EVENT_TYPE_UNKNOWN: 0,
@@ -25,7 +25,7 @@ export const EventType = {
 } as const;
 
 /**
- * Kinds of events. This version sends the VM ones up to VM_REBOOTED.
+ * Kinds of events. What has no number here is UNKNOWN; `event` in the metadata names every kind.
  */
 export type EventType =
   | 'EVENT_TYPE_UNKNOWN'
@@ -66,6 +66,6 @@ export type EventType =
   | 17
 
 /**
- * Kinds of events. This version sends the VM ones up to VM_REBOOTED.
+ * Kinds of events. What has no number here is UNKNOWN; `event` in the metadata names every kind.
  */
 export type EventType__Output = typeof EventType[keyof typeof EventType]

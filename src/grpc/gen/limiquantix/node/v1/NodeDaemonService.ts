@@ -59,14 +59,14 @@ import type { VolumeIdRequest as _limiquantix_node_v1_VolumeIdRequest, VolumeIdR
  */
 export interface NodeDaemonServiceClient extends grpc.Client {
   /**
-   * Adds a disk to a VM. Not built in this version: UNIMPLEMENTED.
+   * Adds a disk to a VM, in the running guest and for the next start alike. One without path and pool is made next to the VM's first disk.
    */
   AttachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   AttachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   AttachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   AttachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Adds a disk to a VM. Not built in this version: UNIMPLEMENTED.
+   * Adds a disk to a VM, in the running guest and for the next start alike. One without path and pool is made next to the VM's first disk.
    */
   attachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   attachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -74,14 +74,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   attachDisk(argument: _limiquantix_node_v1_AttachDiskRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Adds a network interface to a VM. Not built in this version: UNIMPLEMENTED.
+   * Adds a network interface to a VM, in the running guest and for the next start alike.
    */
   AttachNIC(argument: _limiquantix_node_v1_AttachNICRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   AttachNIC(argument: _limiquantix_node_v1_AttachNICRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   AttachNIC(argument: _limiquantix_node_v1_AttachNICRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   AttachNIC(argument: _limiquantix_node_v1_AttachNICRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Adds a network interface to a VM. Not built in this version: UNIMPLEMENTED.
+   * Adds a network interface to a VM, in the running guest and for the next start alike.
    */
   attachNic(argument: _limiquantix_node_v1_AttachNICRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   attachNic(argument: _limiquantix_node_v1_AttachNICRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -104,14 +104,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   cancelDownload(argument: _limiquantix_node_v1_CancelDownloadRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Inserts or ejects a CD-ROM image. Not built in this version: UNIMPLEMENTED.
+   * Inserts or ejects a CD-ROM image, in the running guest and for the next start alike.
    */
   ChangeMedia(argument: _limiquantix_node_v1_ChangeMediaRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   ChangeMedia(argument: _limiquantix_node_v1_ChangeMediaRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   ChangeMedia(argument: _limiquantix_node_v1_ChangeMediaRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   ChangeMedia(argument: _limiquantix_node_v1_ChangeMediaRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Inserts or ejects a CD-ROM image. Not built in this version: UNIMPLEMENTED.
+   * Inserts or ejects a CD-ROM image, in the running guest and for the next start alike.
    */
   changeMedia(argument: _limiquantix_node_v1_ChangeMediaRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   changeMedia(argument: _limiquantix_node_v1_ChangeMediaRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -149,14 +149,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   configureNetworkPort(argument: _limiquantix_node_v1_ConfigureNetworkPortRequest, callback: grpc.requestCallback<_limiquantix_node_v1_NetworkPortInfo__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Takes a snapshot of a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a snapshot of a VM inside its qcow2 disks, of a running one with its memory. The same again is the same snapshot.
    */
   CreateSnapshot(argument: _limiquantix_node_v1_CreateSnapshotRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_limiquantix_node_v1_SnapshotResponse__Output>): grpc.ClientUnaryCall;
   CreateSnapshot(argument: _limiquantix_node_v1_CreateSnapshotRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_limiquantix_node_v1_SnapshotResponse__Output>): grpc.ClientUnaryCall;
   CreateSnapshot(argument: _limiquantix_node_v1_CreateSnapshotRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_limiquantix_node_v1_SnapshotResponse__Output>): grpc.ClientUnaryCall;
   CreateSnapshot(argument: _limiquantix_node_v1_CreateSnapshotRequest, callback: grpc.requestCallback<_limiquantix_node_v1_SnapshotResponse__Output>): grpc.ClientUnaryCall;
   /**
-   * Takes a snapshot of a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a snapshot of a VM inside its qcow2 disks, of a running one with its memory. The same again is the same snapshot.
    */
   createSnapshot(argument: _limiquantix_node_v1_CreateSnapshotRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_limiquantix_node_v1_SnapshotResponse__Output>): grpc.ClientUnaryCall;
   createSnapshot(argument: _limiquantix_node_v1_CreateSnapshotRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_limiquantix_node_v1_SnapshotResponse__Output>): grpc.ClientUnaryCall;
@@ -228,14 +228,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   deleteNetworkPort(argument: _limiquantix_node_v1_DeleteNetworkPortRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Removes a snapshot. Not built in this version: UNIMPLEMENTED.
+   * Removes a snapshot; later ones stay. Success when it is gone.
    */
   DeleteSnapshot(argument: _limiquantix_node_v1_DeleteSnapshotRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DeleteSnapshot(argument: _limiquantix_node_v1_DeleteSnapshotRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DeleteSnapshot(argument: _limiquantix_node_v1_DeleteSnapshotRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DeleteSnapshot(argument: _limiquantix_node_v1_DeleteSnapshotRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Removes a snapshot. Not built in this version: UNIMPLEMENTED.
+   * Removes a snapshot; later ones stay. Success when it is gone.
    */
   deleteSnapshot(argument: _limiquantix_node_v1_DeleteSnapshotRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   deleteSnapshot(argument: _limiquantix_node_v1_DeleteSnapshotRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -290,14 +290,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   destroyStoragePool(argument: _limiquantix_node_v1_StoragePoolIdRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Removes a disk from a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a disk out of a VM and waits until a running guest has let it go (DEADLINE_EXCEEDED: it keeps it). Its data stay.
    */
   DetachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DetachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DetachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DetachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Removes a disk from a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a disk out of a VM and waits until a running guest has let it go (DEADLINE_EXCEEDED: it keeps it). Its data stay.
    */
   detachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   detachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -305,14 +305,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   detachDisk(argument: _limiquantix_node_v1_DetachDiskRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Removes a network interface from a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a network interface out of a VM and waits until a running guest has let it go (DEADLINE_EXCEEDED: it keeps it).
    */
   DetachNIC(argument: _limiquantix_node_v1_DetachNICRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DetachNIC(argument: _limiquantix_node_v1_DetachNICRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DetachNIC(argument: _limiquantix_node_v1_DetachNICRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   DetachNIC(argument: _limiquantix_node_v1_DetachNICRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Removes a network interface from a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a network interface out of a VM and waits until a running guest has let it go (DEADLINE_EXCEEDED: it keeps it).
    */
   detachNic(argument: _limiquantix_node_v1_DetachNICRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   detachNic(argument: _limiquantix_node_v1_DetachNICRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -528,14 +528,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   listNetworkPorts(argument: _google_protobuf_Empty, callback: grpc.requestCallback<_limiquantix_node_v1_ListNetworkPortsResponse__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Snapshots of a VM. Not built in this version: UNIMPLEMENTED.
+   * Snapshots of a VM, oldest first.
    */
   ListSnapshots(argument: _limiquantix_node_v1_VMIdRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_limiquantix_node_v1_ListSnapshotsResponse__Output>): grpc.ClientUnaryCall;
   ListSnapshots(argument: _limiquantix_node_v1_VMIdRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_limiquantix_node_v1_ListSnapshotsResponse__Output>): grpc.ClientUnaryCall;
   ListSnapshots(argument: _limiquantix_node_v1_VMIdRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_limiquantix_node_v1_ListSnapshotsResponse__Output>): grpc.ClientUnaryCall;
   ListSnapshots(argument: _limiquantix_node_v1_VMIdRequest, callback: grpc.requestCallback<_limiquantix_node_v1_ListSnapshotsResponse__Output>): grpc.ClientUnaryCall;
   /**
-   * Snapshots of a VM. Not built in this version: UNIMPLEMENTED.
+   * Snapshots of a VM, oldest first.
    */
   listSnapshots(argument: _limiquantix_node_v1_VMIdRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_limiquantix_node_v1_ListSnapshotsResponse__Output>): grpc.ClientUnaryCall;
   listSnapshots(argument: _limiquantix_node_v1_VMIdRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_limiquantix_node_v1_ListSnapshotsResponse__Output>): grpc.ClientUnaryCall;
@@ -691,14 +691,14 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   resumeVm(argument: _limiquantix_node_v1_VMIdRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   
   /**
-   * Brings a VM back to a snapshot. Not built in this version: UNIMPLEMENTED.
+   * Brings a VM back to a snapshot. It runs afterwards if it ran when the snapshot was taken.
    */
   RevertSnapshot(argument: _limiquantix_node_v1_RevertSnapshotRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   RevertSnapshot(argument: _limiquantix_node_v1_RevertSnapshotRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   RevertSnapshot(argument: _limiquantix_node_v1_RevertSnapshotRequest, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   RevertSnapshot(argument: _limiquantix_node_v1_RevertSnapshotRequest, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   /**
-   * Brings a VM back to a snapshot. Not built in this version: UNIMPLEMENTED.
+   * Brings a VM back to a snapshot. It runs afterwards if it ran when the snapshot was taken.
    */
   revertSnapshot(argument: _limiquantix_node_v1_RevertSnapshotRequest, metadata: grpc.Metadata, options: grpc.CallOptions, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
   revertSnapshot(argument: _limiquantix_node_v1_RevertSnapshotRequest, metadata: grpc.Metadata, callback: grpc.requestCallback<_google_protobuf_Empty__Output>): grpc.ClientUnaryCall;
@@ -747,12 +747,12 @@ export interface NodeDaemonServiceClient extends grpc.Client {
   streamEvents(argument: _google_protobuf_Empty, options?: grpc.CallOptions): grpc.ClientReadableStream<_limiquantix_node_v1_NodeEvent__Output>;
   
   /**
-   * Metrics of host and VMs at an interval. Not built in this version: UNIMPLEMENTED.
+   * Metrics of host and VMs, at once and then at an interval.
    */
   StreamMetrics(argument: _limiquantix_node_v1_StreamMetricsRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_limiquantix_node_v1_NodeMetrics__Output>;
   StreamMetrics(argument: _limiquantix_node_v1_StreamMetricsRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_limiquantix_node_v1_NodeMetrics__Output>;
   /**
-   * Metrics of host and VMs at an interval. Not built in this version: UNIMPLEMENTED.
+   * Metrics of host and VMs, at once and then at an interval.
    */
   streamMetrics(argument: _limiquantix_node_v1_StreamMetricsRequest, metadata: grpc.Metadata, options?: grpc.CallOptions): grpc.ClientReadableStream<_limiquantix_node_v1_NodeMetrics__Output>;
   streamMetrics(argument: _limiquantix_node_v1_StreamMetricsRequest, options?: grpc.CallOptions): grpc.ClientReadableStream<_limiquantix_node_v1_NodeMetrics__Output>;
@@ -764,12 +764,12 @@ export interface NodeDaemonServiceClient extends grpc.Client {
  */
 export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementation {
   /**
-   * Adds a disk to a VM. Not built in this version: UNIMPLEMENTED.
+   * Adds a disk to a VM, in the running guest and for the next start alike. One without path and pool is made next to the VM's first disk.
    */
   AttachDisk: grpc.handleUnaryCall<_limiquantix_node_v1_AttachDiskRequest__Output, _google_protobuf_Empty>;
   
   /**
-   * Adds a network interface to a VM. Not built in this version: UNIMPLEMENTED.
+   * Adds a network interface to a VM, in the running guest and for the next start alike.
    */
   AttachNIC: grpc.handleUnaryCall<_limiquantix_node_v1_AttachNICRequest__Output, _google_protobuf_Empty>;
   
@@ -779,7 +779,7 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   CancelDownload: grpc.handleUnaryCall<_limiquantix_node_v1_CancelDownloadRequest__Output, _google_protobuf_Empty>;
   
   /**
-   * Inserts or ejects a CD-ROM image. Not built in this version: UNIMPLEMENTED.
+   * Inserts or ejects a CD-ROM image, in the running guest and for the next start alike.
    */
   ChangeMedia: grpc.handleUnaryCall<_limiquantix_node_v1_ChangeMediaRequest__Output, _google_protobuf_Empty>;
   
@@ -794,7 +794,7 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   ConfigureNetworkPort: grpc.handleUnaryCall<_limiquantix_node_v1_ConfigureNetworkPortRequest__Output, _limiquantix_node_v1_NetworkPortInfo>;
   
   /**
-   * Takes a snapshot of a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a snapshot of a VM inside its qcow2 disks, of a running one with its memory. The same again is the same snapshot.
    */
   CreateSnapshot: grpc.handleUnaryCall<_limiquantix_node_v1_CreateSnapshotRequest__Output, _limiquantix_node_v1_SnapshotResponse>;
   
@@ -821,7 +821,7 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   DeleteNetworkPort: grpc.handleUnaryCall<_limiquantix_node_v1_DeleteNetworkPortRequest__Output, _google_protobuf_Empty>;
   
   /**
-   * Removes a snapshot. Not built in this version: UNIMPLEMENTED.
+   * Removes a snapshot; later ones stay. Success when it is gone.
    */
   DeleteSnapshot: grpc.handleUnaryCall<_limiquantix_node_v1_DeleteSnapshotRequest__Output, _google_protobuf_Empty>;
   
@@ -842,12 +842,12 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   DestroyStoragePool: grpc.handleUnaryCall<_limiquantix_node_v1_StoragePoolIdRequest__Output, _google_protobuf_Empty>;
   
   /**
-   * Removes a disk from a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a disk out of a VM and waits until a running guest has let it go (DEADLINE_EXCEEDED: it keeps it). Its data stay.
    */
   DetachDisk: grpc.handleUnaryCall<_limiquantix_node_v1_DetachDiskRequest__Output, _google_protobuf_Empty>;
   
   /**
-   * Removes a network interface from a VM. Not built in this version: UNIMPLEMENTED.
+   * Takes a network interface out of a VM and waits until a running guest has let it go (DEADLINE_EXCEEDED: it keeps it).
    */
   DetachNIC: grpc.handleUnaryCall<_limiquantix_node_v1_DetachNICRequest__Output, _google_protobuf_Empty>;
   
@@ -923,7 +923,7 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   ListNetworkPorts: grpc.handleUnaryCall<_google_protobuf_Empty__Output, _limiquantix_node_v1_ListNetworkPortsResponse>;
   
   /**
-   * Snapshots of a VM. Not built in this version: UNIMPLEMENTED.
+   * Snapshots of a VM, oldest first.
    */
   ListSnapshots: grpc.handleUnaryCall<_limiquantix_node_v1_VMIdRequest__Output, _limiquantix_node_v1_ListSnapshotsResponse>;
   
@@ -979,7 +979,7 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   ResumeVM: grpc.handleUnaryCall<_limiquantix_node_v1_VMIdRequest__Output, _google_protobuf_Empty>;
   
   /**
-   * Brings a VM back to a snapshot. Not built in this version: UNIMPLEMENTED.
+   * Brings a VM back to a snapshot. It runs afterwards if it ran when the snapshot was taken.
    */
   RevertSnapshot: grpc.handleUnaryCall<_limiquantix_node_v1_RevertSnapshotRequest__Output, _google_protobuf_Empty>;
   
@@ -999,7 +999,7 @@ export interface NodeDaemonServiceHandlers extends grpc.UntypedServiceImplementa
   StreamEvents: grpc.handleServerStreamingCall<_google_protobuf_Empty__Output, _limiquantix_node_v1_NodeEvent>;
   
   /**
-   * Metrics of host and VMs at an interval. Not built in this version: UNIMPLEMENTED.
+   * Metrics of host and VMs, at once and then at an interval.
    */
   StreamMetrics: grpc.handleServerStreamingCall<_limiquantix_node_v1_StreamMetricsRequest__Output, _limiquantix_node_v1_NodeMetrics>;
   

@@ -8,7 +8,7 @@ import type { EventType as _limiquantix_node_v1_EventType, EventType__Output as 
  */
 export interface NodeEvent {
   /**
-   * Unique per event.
+   * Increasing number in decimal; a caller that comes back names the last one it had in its metadata (last-event-id).
    */
   'id'?: (string);
   'timestamp'?: (_google_protobuf_Timestamp | null);
@@ -23,7 +23,7 @@ export interface NodeEvent {
  */
 export interface NodeEvent__Output {
   /**
-   * Unique per event.
+   * Increasing number in decimal; a caller that comes back names the last one it had in its metadata (last-event-id).
    */
   'id': (string);
   'timestamp': (_google_protobuf_Timestamp__Output | null);

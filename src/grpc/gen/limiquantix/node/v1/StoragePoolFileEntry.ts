@@ -21,7 +21,7 @@ export interface StoragePoolFileEntry {
    */
   'modifiedAt'?: (string);
   /**
-   * `directory`, or the extension in lower case.
+   * `directory`, a disk format by content, or the extension in lower case.
    */
   'fileType'?: (string);
   /**
@@ -49,7 +49,7 @@ export interface StoragePoolFileEntry__Output {
    */
   'modifiedAt': (string);
   /**
-   * `directory`, or the extension in lower case.
+   * `directory`, a disk format by content, or the extension in lower case.
    */
   'fileType': (string);
   /**

@@ -1,0 +1,349 @@
+import { z } from 'zod'
+import type { Logger } from '../core/context.ts'
+import { AgentError, errorText, isAgentError, toAgentError } from '../core/errors.ts'
+import type { PoolInfo, VmInfo } from '../core/model.ts'
+import { connectCode, retryAfterMs, type ConnectClient } from '../platform/connect-client.ts'
+import type { StateCollection } from '../platform/state-store.ts'
+import { backoffMs } from './backoff.ts'
+import { poolReport } from './heartbeat.ts'
+import { Alarm, type Pace } from './pace.ts'
+import {
+  gonePoolReport,
+  goneReport,
+  isRealId,
+  poolStateNow,
+  stateHash,
+  vmReport,
+  vmStateNow,
+  type HostReport,
+  type ToldState,
+} from './state-report.ts'
+
+/** What the control plane of this host was told, as it is kept: nothing of it counts for another node id. */
+export interface ToldStates {
+  readonly nodeId: string
+  readonly vms: Readonly<Record<string, ToldState>>
+  readonly pools: Readonly<Record<string, ToldState>>
+}
+
+export interface StateSyncOptions {
+  readonly client: ConnectClient
+  readonly vms: {
+    /** All VMs with their usage; LIBVIRT_UNAVAILABLE while nobody knows them. */
+    read(signal: AbortSignal): Promise<readonly VmInfo[]>
+    onChange(listener: () => void): () => void
+  }
+  /** What is known of the addresses of guests, from memory; undefined for a VM of which nothing is. */
+  readonly addresses: {
+    of(vmId: string): readonly string[] | undefined
+    onChange(listener: () => void): () => void
+  }
+  readonly pools: {
+    list(): readonly PoolInfo[]
+    onChange(listener: () => void): () => void
+  }
+  readonly host: (signal: AbortSignal) => Promise<HostReport>
+  /** Tell about domains that the agent did not make. */
+  readonly importForeign: boolean
+  /** Collection of the state store: what was told must not be told as new after a restart, and what was not must be. */
+  readonly store: StateCollection<ToldStates>
+  readonly pace: Pace
+  readonly log: Logger
+}
+
+const SERVICE = 'limiquantix.compute.v1.NodeService'
+type Call = 'NotifyVMChange' | 'SyncFullState' | 'NotifyStorageChange'
+
+/** Numbers of eventType. */
+const VM_EVENT = { created: 1, updated: 2, deleted: 3 } as const
+const POOL_EVENT = { mounted: 1, unmounted: 2, updated: 3 } as const
+const POOL_UNMOUNTED = 4
+
+const STORE_KEY = 'told'
+const CALL_TIMEOUT_MS = 15_000
+const READ_TIMEOUT_MS = 10_000
+/** One change is several events of libvirt; a control plane hears of it within a second. */
+const SETTLE_MS = 300
+/** Hosts that come back together do not tell everything at the same moment (contract 3.7). */
+const FULL_SYNC_JITTER_MS = 5_000
+
+const acknowledgement = z.object({
+  acknowledged: z.boolean().default(false),
+  action: z.string().default(''),
+  error: z.string().default(''),
+})
+const fullAnswer = z.object({
+  acknowledged: z.boolean().default(false),
+  vmsReconciled: z.coerce.number().default(0),
+  vmsDiscovered: z.coerce.number().default(0),
+  vmsLost: z.coerce.number().default(0),
+  conflicts: z.array(z.object({ resourceId: z.string().default(''), message: z.string().default('') })).default([]),
+})
+
+/**
+ * Tells the control plane of every change of a VM or pool, once and in order for each: what there is to tell is the difference between what is and what was told, which survives
+ * restarts on both sides. A control plane that does not know a call is not asked again until the next registration; new VMs reach it through VmSync all the same.
+ */
+export class StateSync {
+  readonly #options: StateSyncOptions
+  readonly #alarm = new Alarm()
+  readonly #stopping = new AbortController()
+  readonly #unsubscribe: readonly (() => void)[]
+  readonly #unsupported = new Set<Call>()
+  readonly #vms = new Map<string, ToldState>()
+  readonly #pools = new Map<string, ToldState>()
+  #present: ReadonlyMap<string, ToldState> | undefined
+  #nodeId: string | undefined
+  #fullSyncDueMs: number | undefined
+  #loaded = false
+  #toldNodeId = ''
+  readonly #running: Promise<void>
+
+  constructor(options: StateSyncOptions) {
+    this.#options = options
+    const ring = () => this.#alarm.ring()
+    this.#unsubscribe = [options.vms, options.addresses, options.pools].map((source) => source.onChange(ring))
+    this.#running = this.#run().catch(() => undefined)
+  }
+
+  /** The control plane knows this host (again), by this id; it may have lost everything else. */
+  registered(nodeId: string): void {
+    const { pace } = this.#options
+    this.#nodeId = nodeId
+    this.#unsupported.clear()
+    this.#fullSyncDueMs = pace.now() + pace.random() * FULL_SYNC_JITTER_MS
+    this.#alarm.ring()
+  }
+
+  /** The control plane asks for everything. */
+  requestFullSync(): void {
+    // Who does not know this host gets everything with the registration.
+    if (this.#nodeId === undefined) return
+    this.#fullSyncDueMs ??= this.#options.pace.now()
+    this.#alarm.ring()
+  }
+
+  /** Of the VMs as they were at the last look; undefined before that. */
+  stateHash(): string | undefined {
+    return this.#present && stateHash(this.#present)
+  }
+
+  async stop(): Promise<void> {
+    for (const off of this.#unsubscribe) off()
+    this.#stopping.abort()
+    await this.#running
+  }
+
+  // Ends when it is stopped, and only then.
+  async #run(): Promise<never> {
+    const { pace, log } = this.#options
+    const { signal } = this.#stopping
+    let failures = 0
+    let due = Number.POSITIVE_INFINITY
+    for (;;) {
+      await this.#alarm.sleepUntil(due, pace, signal)
+      await pace.delay(SETTLE_MS, signal)
+      try {
+        await this.#sync(signal)
+        failures = 0
+        due = this.#fullSyncDueMs ?? Number.POSITIVE_INFINITY
+      } catch (error) {
+        signal.throwIfAborted()
+        failures++
+        due = pace.now() + backoffMs(failures, pace.random(), retryAfterMs(toAgentError(error)))
+        log.warn({ err: errorText(error), failures }, 'the control plane could not be told of a change')
+      }
+    }
+  }
+
+  async #sync(signal: AbortSignal): Promise<void> {
+    const nodeId = this.#nodeId
+    if (nodeId === undefined) return
+    await this.#load(nodeId)
+    const vms = await this.#read(signal)
+    const { pace } = this.#options
+    if (vms !== undefined) {
+      this.#present = new Map(vms.map((vm) => [vm.vmId, this.#stateOf(vm, Date.now())]))
+    }
+    // What one object cannot tell must not keep the others silent.
+    const failures: unknown[] = []
+    const trying = async (work: Promise<void>) =>
+      work.catch((error: unknown) => {
+        signal.throwIfAborted()
+        failures.push(error)
+      })
+    if (vms !== undefined && this.#fullSyncDueMs !== undefined && this.#fullSyncDueMs <= pace.now()) {
+      // To one who knows the VMs, what became of them is a change, also when everything is due at the same moment.
+      if (this.#vms.size > 0) await trying(this.#tellVms(nodeId, vms, failures, signal))
+      if (this.#pools.size > 0) await trying(this.#tellPools(nodeId, failures, signal))
+      // What is asked for while this one is on its way is another one.
+      this.#fullSyncDueMs = undefined
+      await this.#tellAll(nodeId, vms, signal).catch((error: unknown) => {
+        this.#fullSyncDueMs ??= pace.now()
+        throw error
+      })
+    }
+    if (vms !== undefined) await trying(this.#tellVms(nodeId, vms, failures, signal))
+    await trying(this.#tellPools(nodeId, failures, signal))
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #tellAll(nodeId: string, vms: readonly VmInfo[], signal: AbortSignal): Promise<void> {
+    const nowMs = Date.now()
+    const vmStates = vms.map((vm) => [vm, this.#stateOf(vm, nowMs)] as const)
+    const pools = this.#options.pools.list()
+    const request = {
+      nodeId,
+      hostInfo: await this.#options.host(signal),
+      vms: vmStates.map(([vm, state]) => vmReport(vm, state)),
+      storagePools: pools.map(poolReport),
+      stateHash: stateHash(vmStates.map(([vm, state]) => [vm.vmId, state] as const)),
+    }
+    const answer = await this.#call('SyncFullState', request, fullAnswer, signal)
+    if (answer === undefined) return
+    this.#vms.clear()
+    for (const [vm, state] of vmStates) this.#vms.set(vm.vmId, state)
+    this.#pools.clear()
+    for (const pool of pools) this.#pools.set(pool.config.poolId, poolStateNow(pool, undefined, nowMs))
+    await this.#save()
+    const { vmsReconciled, vmsDiscovered, vmsLost, conflicts } = answer
+    this.#options.log.info(
+      { vmsReconciled, vmsDiscovered, vmsLost, conflicts },
+      'told the control plane the full state',
+    )
+  }
+
+  async #tellVms(nodeId: string, vms: readonly VmInfo[], failures: unknown[], signal: AbortSignal): Promise<void> {
+    const here = new Map(vms.map((vm) => [vm.vmId, vm]))
+    for (const id of new Set([...this.#vms.keys(), ...here.keys()])) {
+      const told = this.#vms.get(id)
+      const vm = here.get(id)
+      const nowMs = Date.now()
+      const now = vm && this.#stateOf(vm, nowMs)
+      // In between, libvirt does not tell: what comes of it will.
+      if (now === told || now?.state === 0) continue
+      const report = vm && now ? vmReport(vm, now) : told && goneReport(id, told, nowMs)
+      const eventType = told === undefined ? VM_EVENT.created : vm ? VM_EVENT.updated : VM_EVENT.deleted
+      const change = { nodeId, vm: report, eventType, timestampUnix: Math.floor(nowMs / 1000) }
+      const previous = told === undefined ? {} : { previousState: told.state }
+      const isGone = now === undefined
+      if (!(await this.#tellOne('NotifyVMChange', { ...change, ...previous }, isGone, failures, signal))) continue
+      if (now === undefined) this.#vms.delete(id)
+      else this.#vms.set(id, now)
+      await this.#save()
+    }
+  }
+
+  async #tellPools(nodeId: string, failures: unknown[], signal: AbortSignal): Promise<void> {
+    const here = new Map(this.#options.pools.list().map((pool) => [pool.config.poolId, pool]))
+    for (const id of new Set([...this.#pools.keys(), ...here.keys()])) {
+      const told = this.#pools.get(id)
+      const pool = here.get(id)
+      const nowMs = Date.now()
+      const now = pool && poolStateNow(pool, told, nowMs)
+      // Not looked at yet: there is nothing to tell.
+      if (now === told || now?.state === 0) continue
+      const wasMounted = told !== undefined && told.state !== POOL_UNMOUNTED
+      const isMounted = now !== undefined && now.state !== POOL_UNMOUNTED
+      // Whoever destroyed it, as with VMs: a control plane that did it itself changes nothing for this, one that did not learns it nowhere else.
+      if (wasMounted || now !== undefined) {
+        const eventType = !isMounted ? POOL_EVENT.unmounted : wasMounted ? POOL_EVENT.updated : POOL_EVENT.mounted
+        const report = pool ? poolReport(pool) : gonePoolReport(id)
+        const change = { nodeId, pool: report, eventType, timestampUnix: Math.floor(nowMs / 1000) }
+        const isGone = now === undefined
+        if (!(await this.#tellOne('NotifyStorageChange', change, isGone, failures, signal))) continue
+      }
+      if (now === undefined) this.#pools.delete(id)
+      else this.#pools.set(id, now)
+      await this.#save()
+    }
+  }
+
+  #stateOf(vm: VmInfo, nowMs: number): ToldState {
+    return vmStateNow(vm, this.#options.addresses.of(vm.vmId), this.#vms.get(vm.vmId), nowMs)
+  }
+
+  // False when it was not heard: kept for the next time, or for a control plane that knows the call.
+  async #tellOne(
+    call: Call,
+    change: object,
+    isGone: boolean,
+    failures: unknown[],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      const answer = await this.#call(call, change, acknowledgement, signal)
+      return answer !== undefined
+    } catch (error) {
+      signal.throwIfAborted()
+      const isUnknown = connectCode(error) === 'not_found'
+      // What is gone here, and is not known there either, is nothing to speak of any more. If it is the node that is not known, its next registration tells everything.
+      if (isGone && isUnknown) return true
+      // Nobody is there, or the node is unknown: the others would fare no better.
+      if (!isAgentError(error, 'CONTROL_PLANE_REFUSED') || isUnknown) throw error
+      failures.push(error)
+      return false
+    }
+  }
+
+  // Undefined when the control plane does not know the call, now or by its word since the registration. One that does not acknowledge it has not taken it: CONTROL_PLANE_REFUSED.
+  async #call<T extends { readonly acknowledged: boolean; readonly error?: string }>(
+    call: Call,
+    request: object,
+    schema: z.ZodType<T>,
+    signal: AbortSignal,
+  ): Promise<T | undefined> {
+    if (this.#unsupported.has(call)) return undefined
+    try {
+      const how = { signal, timeoutMs: CALL_TIMEOUT_MS }
+      const answer = await this.#options.client.call(`${SERVICE}/${call}`, request, schema, how)
+      if (answer.acknowledged) return answer
+      throw new AgentError(
+        'CONTROL_PLANE_REFUSED',
+        `${call} was not acknowledged: ${answer.error || 'no reason given'}`,
+      )
+    } catch (error) {
+      if (connectCode(error) !== 'unimplemented') throw error
+      this.#unsupported.add(call)
+      this.#options.log.info(
+        { call },
+        'the control plane does not know this call; not used until the next registration',
+      )
+      return undefined
+    }
+  }
+
+  async #read(signal: AbortSignal): Promise<readonly VmInfo[] | undefined> {
+    const { vms, importForeign } = this.#options
+    try {
+      const all = await vms.read(AbortSignal.any([signal, AbortSignal.timeout(READ_TIMEOUT_MS)]))
+      return all.filter(({ vmId, managed }) => isRealId(vmId) && (managed || importForeign))
+    } catch (error) {
+      // That nobody knows them now does not mean that they are gone; it tells when they are known again.
+      if (isAgentError(error, 'LIBVIRT_UNAVAILABLE')) return undefined
+      throw error
+    }
+  }
+
+  async #load(nodeId: string): Promise<void> {
+    if (!this.#loaded) {
+      const kept = await this.#options.store.get(STORE_KEY)
+      this.#toldNodeId = kept?.nodeId ?? ''
+      for (const [id, state] of Object.entries(kept?.vms ?? {})) this.#vms.set(id, state)
+      for (const [id, state] of Object.entries(kept?.pools ?? {})) this.#pools.set(id, state)
+      this.#loaded = true
+    }
+    if (this.#toldNodeId === nodeId) return
+    this.#vms.clear()
+    this.#pools.clear()
+    this.#toldNodeId = nodeId
+  }
+
+  async #save(): Promise<void> {
+    await this.#options.store.put(STORE_KEY, {
+      nodeId: this.#toldNodeId,
+      vms: Object.fromEntries(this.#vms),
+      pools: Object.fromEntries(this.#pools),
+    })
+  }
+}

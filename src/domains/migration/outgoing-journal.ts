@@ -1,0 +1,15 @@
+import type { LeasedDisk } from '../vm-lease.ts'
+import type { VolumeRef } from '../vm-remains.ts'
+
+/** Where a migration is, as far as the source's record goes; each is written before it begins. */
+export interface OutgoingJournal {
+  /** `preparing`: the VM is here. `performing`: its guest may have stopped here. `deciding`: the target may have it. `moved`: it does. */
+  readonly phase: 'preparing' | 'performing' | 'deciding' | 'moved'
+  readonly paused: boolean
+  /** It was off when it began. */
+  readonly off: boolean
+  /** Volumes of this host that are left over when the VM has moved. */
+  readonly copied: readonly VolumeRef[]
+  /** Its disks, whose leases are handed over when it has moved. */
+  readonly disks: readonly LeasedDisk[]
+}

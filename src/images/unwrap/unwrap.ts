@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import path from 'node:path'
+import { formatBytes, GIB } from '../../core/bytes.ts'
+import { AgentError } from '../../core/errors.ts'
+import { SIGNATURE_BYTES, type FileSignature } from '../file-signature.ts'
+import { keepSpace } from '../keep-space.ts'
+import type { DigestAlgorithm, Digests } from '../verify.ts'
+import { isWrapper, peel, type PeeledImage } from './peel.ts'
+import { SparseWriter } from './sparse-writer.ts'
+
+/** What was inside a wrapped file. */
+export interface UnwrappedFile {
+  /** What was taken off, outermost first. */
+  readonly layers: readonly FileSignature[]
+  readonly bytes: number
+  readonly digests: Digests
+}
+
+export interface TakeOutRequest {
+  /** The new file. */
+  readonly to: string
+  readonly algorithms: readonly DigestAlgorithm[]
+  readonly signal: AbortSignal
+  /** At least twice a second: how much was taken out, with holes and without. */
+  readonly onProgress: (bytes: { readonly taken: number; readonly written: number }) => void
+}
+
+export interface UnwrapRequest extends Omit<TakeOutRequest, 'onProgress'> {
+  readonly from: string
+  /** At least twice a second: how much of `from` was read, and how much of `to` written, without holes. */
+  readonly onProgress: (bytes: { readonly read: number; readonly written: number }) => void
+}
+
+const TICK_MS = 250
+/** A disk image is never larger than both: the first for small ones with much empty space, the second times the size of the wrapped file. */
+export const UNWRAP_BOUNDS = { alwaysAllowedBytes: 16 * GIB, ratio: 10_000 } as const
+
+/**
+ * Takes the disk image in the wrapped file `from` into the new file `to`: durable when it resolves, holes for zeros. Undefined when `from` is not wrapped. The caller removes `to` on failure. Errors:
+ * those of `peel`, WRAPPER_TOO_LARGE, POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR.
+ */
+export async function unwrapFile(
+  request: UnwrapRequest,
+  bounds: { readonly alwaysAllowedBytes: number; readonly ratio: number } = UNWRAP_BOUNDS,
+): Promise<UnwrappedFile | undefined> {
+  await using source = await open(request.from, 'r')
+  if (!isWrapper(await headOf(source))) return undefined
+  const { size } = await source.stat()
+  const maxBytes = Math.max(bounds.alwaysAllowedBytes, size * bounds.ratio)
+  const onProgress = ({ taken, written }: { readonly taken: number; readonly written: number }) =>
+    request.onProgress({ read: Math.min(size, readBytes(source) || taken), written })
+  return await takeOut(
+    (signal) => peel(source, signal),
+    { ...request, onProgress },
+    (unpacked) => {
+      if (unpacked > maxBytes) throw wrapperTooLarge(size, unpacked)
+      return undefined
+    },
+  )
+}
+
+/** Writes what `source` yields into a new file, as unwrapFile does. `room` is asked as bytes come, and makes them wait with what it returns. Errors: those of `source` and `room`, POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR. */
+export async function takeOut(
+  source: (signal: AbortSignal) => Promise<PeeledImage>,
+  request: TakeOutRequest,
+  room: (unpacked: number, signal: AbortSignal) => Promise<void> | undefined,
+): Promise<UnwrappedFile> {
+  const writer = await SparseWriter.create(request.to, request.algorithms)
+  const stop = new AbortController()
+  const signal = AbortSignal.any([request.signal, stop.signal])
+  const report = () => request.onProgress({ taken: writer.bytes, written: writer.written })
+  const tick = () => {
+    report()
+    keepSpace(path.dirname(request.to), 'nothing tells how much is still inside').catch((error) => stop.abort(error))
+  }
+  const timer = setInterval(tick, TICK_MS)
+  try {
+    const { layers, bytes } = await source(signal)
+    for await (const chunk of bytes) {
+      const full = writer.write(chunk)
+      if (full !== undefined) await full
+      const wait = room(writer.bytes, signal)
+      if (wait !== undefined) await wait
+      signal.throwIfAborted()
+    }
+    const result = await writer.finish()
+    report()
+    return { layers, ...result }
+  } finally {
+    clearInterval(timer)
+    await writer.close()
+  }
+}
+
+/** The error for what unpacks to more than any image. */
+export function wrapperTooLarge(size: number, bytes: number): AgentError {
+  return new AgentError(
+    'WRAPPER_TOO_LARGE',
+    `${formatBytes(size)} unpack to more than ${formatBytes(bytes)}: that is no disk image but a trap`,
+  )
+}
+
+// A decompressor shares the open file, and with it the position; archives are read elsewhere, and their content is about as long as they are.
+function readBytes(file: FileHandle): number {
+  return Number(/^pos:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8'))?.[1] ?? 0)
+}
+
+async function headOf(file: FileHandle): Promise<Buffer> {
+  const head = Buffer.alloc(SIGNATURE_BYTES)
+  const { bytesRead } = await file.read(head, 0, head.length, 0)
+  return head.subarray(0, bytesRead)
+}

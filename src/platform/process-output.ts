@@ -1,0 +1,59 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { ByteRing } from './byte-ring.ts'
+
+const RING_BYTES = 1024 * 1024
+/** About what the kernel keeps for a socket. */
+const READ_BYTES = 256 * 1024
+
+/**
+ * What a child process writes, through memory that is used again. A pipe of `spawn` makes a new buffer for every 64 KiB: collecting those, and the system calls, cost more than a fast decompressor.
+ */
+export class ProcessOutput {
+  /** The end of the child, for `stdio` of spawn; to be destroyed when the child has it. */
+  readonly theirs: Socket
+  /** The bytes up to the end, when nobody has `theirs` any more. A piece is good until the next one is asked for. */
+  readonly bytes: AsyncIterable<Buffer>
+  readonly #ours: Socket
+
+  private constructor(theirs: Socket, ours: Socket, bytes: AsyncIterable<Buffer>) {
+    this.theirs = theirs
+    this.#ours = ours
+    this.bytes = bytes
+  }
+
+  static async open(): Promise<ProcessOutput> {
+    // Of this user alone while the two ends find each other.
+    const directory = await mkdtemp(path.join(tmpdir(), 'lqx-output-'))
+    const server = createServer({ pauseOnConnect: true })
+    try {
+      const address = path.join(directory, 'socket')
+      server.listen(address)
+      await once(server, 'listening')
+      const ring = new ByteRing(RING_BYTES, READ_BYTES)
+      const accepted = once(server, 'connection')
+      const ours = connect({
+        path: address,
+        onread: { buffer: () => ring.space(), callback: (count) => ring.arrived(count) },
+      })
+      ring.onSpace = () => ours.read(0)
+      ours.on('error', (error) => ring.end(error))
+      ours.on('close', () => ring.end())
+      await once(ours, 'connect')
+      const [theirs] = (await accepted) as [Socket]
+      return new ProcessOutput(theirs, ours, ring)
+    } finally {
+      server.close()
+      await rm(directory, { recursive: true, force: true })
+    }
+  }
+
+  /** Takes no more. */
+  close(): void {
+    this.theirs.destroy()
+    this.#ours.destroy()
+  }
+}

@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest'
+import { silentLogger } from '../../../src/core/context.ts'
+import { AgentError } from '../../../src/core/errors.ts'
+import { isUuid } from '../../../src/core/ids.ts'
+import { cephRbdPools } from '../../../src/storage/backends/ceph-rbd.ts'
+import { CephGuestSecret, poolSecretUuid } from '../../../src/storage/ceph-guest-secret.ts'
+import { isWorkImage, volumeImage, workPrefix } from '../../../src/storage/rbd-name.ts'
+import { spaceOf } from '../../../src/storage/rbd-space.ts'
+import { memorySecrets, storageEnvironment } from '../../support/storage-environment.ts'
+
+describe('names of RBD images', () => {
+  test('are those of plain volumes, and unlike for unlike volumes', () => {
+    expect(volumeImage('disk-0')).toBe('disk-0')
+    expect(volumeImage('vms/web_1/disk.0')).toBe('vms+web_1+disk.0')
+    const long = 'a'.repeat(96)
+    expect(volumeImage(long)).toMatch(/^\+[0-9a-f]{64}$/)
+    expect(volumeImage(long)).not.toBe(volumeImage(`b${long.slice(1)}`))
+    expect(() => volumeImage('a+b')).toThrow(AgentError)
+  })
+
+  test('tell unfinished work from volumes, and whose it is', () => {
+    expect(isWorkImage(`${workPrefix('tmp', 'node-1')}0a`)).toBe(true)
+    expect(isWorkImage(volumeImage('a'.repeat(120)))).toBe(false)
+    expect(workPrefix('gone', 'node-1')).not.toBe(workPrefix('gone', 'node-2'))
+  })
+})
+
+describe('space of a Ceph pool', () => {
+  const answer = (quota: number) =>
+    JSON.stringify({ pools: [{ name: 'rbd', stats: { stored: 100, max_avail: 900, quota_bytes: quota } }] })
+  test('is what is stored and what can be', () => {
+    expect(spaceOf(answer(0), 'rbd')).toEqual({ totalBytes: 1000, usedBytes: 100, availableBytes: 900 })
+  })
+  test('is bounded by a quota, also by one that was exceeded', () => {
+    expect(spaceOf(answer(300), 'rbd')).toEqual({ totalBytes: 300, usedBytes: 100, availableBytes: 200 })
+    expect(spaceOf(answer(50), 'rbd')).toEqual({ totalBytes: 100, usedBytes: 100, availableBytes: 0 })
+  })
+})
+
+describe('options of RBD pools', () => {
+  const create = (options: Record<string, unknown>) =>
+    cephRbdPools(storageEnvironment('/nonexistent')).create({ poolId: 'pool-1', kind: 'CEPH_RBD', options })
+  const good = { monitors: ['10.0.0.2:6789', '[fd00::1]:3300', 'mon-a'], poolName: 'vms' }
+
+  test('have defaults, in a form that compares', () => {
+    const backend = create(good)
+    expect(backend.config.options).toEqual({
+      clusterId: '',
+      monitors: ['10.0.0.2:6789', '[fd00::1]:3300', 'mon-a:6789'],
+      poolName: 'vms',
+      namespace: '',
+      user: 'admin',
+      keyringPath: '/etc/ceph/ceph.client.admin.keyring',
+      secretUuid: '',
+    })
+    expect(create(backend.config.options).config).toEqual(backend.config)
+    expect([backend.mountPath, backend.rbdPool]).toEqual(['', 'vms'])
+    expect(create({ ...good, namespace: 'a' }).rbdPool).toBe('vms/a')
+  })
+
+  test.each([
+    ['monitors', { monitors: [] }],
+    ['monitors', { monitors: ['10.0.0.2:x'] }],
+    ['pool_name', { poolName: '' }],
+    ['pool_name', { poolName: 'a/b' }],
+    ['pool_name', { poolName: '-x' }],
+    ['namespace', { namespace: 'a@b' }],
+    ['user', { user: 'a b' }],
+    ['keyring_path', { keyringPath: 'relative' }],
+    ['secret_uuid', { secretUuid: 'x' }],
+  ])('%s is checked: %j', (field, change) => {
+    expect(() => create({ ...good, ...change })).toThrow(
+      expect.objectContaining({
+        reason: 'POOL_CONFIG_INVALID',
+        message: expect.stringContaining(`ceph.${field}`) as string,
+      }),
+    )
+  })
+
+  test('a pool holds the images of its namespace only', () => {
+    expect(create(good).holds('rbd:vms/a')).toBe(true)
+    expect(create(good).holds('rbd:vms/a/b')).toBe(false)
+    expect(create({ ...good, namespace: 'a' }).holds('rbd:vms/a/b')).toBe(true)
+    expect(create(good).holds('/vms/a')).toBe(false)
+  })
+})
+
+describe('the key for guests', () => {
+  const ctx = { signal: new AbortController().signal, log: silentLogger }
+  test('has a UUID of its pool: the same everywhere, another for another pool', () => {
+    expect(isUuid(poolSecretUuid('pool-1'))).toBe(true)
+    expect(poolSecretUuid('pool-1')[14]).toBe('5')
+    expect(poolSecretUuid('pool-1')).not.toBe(poolSecretUuid('pool-2'))
+  })
+
+  test('is handed over as soon as libvirt answers, and taken back', async () => {
+    const secrets = memorySecrets()
+    let up = false
+    const flaky: typeof secrets = {
+      ...secrets,
+      put: (secret, context) =>
+        up ? secrets.put(secret, context) : Promise.reject(new AgentError('LIBVIRT_UNAVAILABLE', 'down')),
+    }
+    const secret = new CephGuestSecret(flaky, 'pool-1', 'vms', '')
+    await secret.set('AAEC', ctx)
+    expect(secrets.values.size).toBe(0)
+    up = true
+    await secret.handOver(ctx)
+    expect([...secrets.values.values()]).toEqual([
+      { uuid: secret.uuid, usage: 'ceph', name: 'client.vms secret for pool-1', value: Buffer.from([0, 1, 2]) },
+    ])
+    await secret.remove(ctx)
+    expect(secrets.values.size).toBe(0)
+  })
+
+  test('leaves a secret alone that libvirt has for something else', async () => {
+    let removed = 0
+    const secrets = {
+      put: () => Promise.reject(new AgentError('LIBVIRT_REFUSED', 'a secret is defined for use with other')),
+      remove: () => Promise.resolve(void removed++),
+    }
+    const secret = new CephGuestSecret(secrets, 'pool-1', 'vms', 'cf24ffde-0000-4000-8000-000000000001')
+    await secret.set('AAEC', ctx)
+    await secret.remove(ctx)
+    expect(removed).toBe(0)
+  })
+})
