@@ -18,13 +18,7 @@ import {
   type HostReport,
   type ToldState,
 } from './state-report.ts'
-
-/** What the control plane of this host was told, as it is kept: nothing of it counts for another node id. */
-export interface ToldStates {
-  readonly nodeId: string
-  readonly vms: Readonly<Record<string, ToldState>>
-  readonly pools: Readonly<Record<string, ToldState>>
-}
+import { ToldRecord, type ToldObjects, type ToldStates } from './told-record.ts'
 
 export interface StateSyncOptions {
   readonly client: ConnectClient
@@ -54,12 +48,18 @@ export interface StateSyncOptions {
 const SERVICE = 'limiquantix.compute.v1.NodeService'
 type Call = 'NotifyVMChange' | 'SyncFullState' | 'NotifyStorageChange'
 
+/** A change of one object: what it is now (undefined = gone), and how that is told, if it is. */
+interface News {
+  readonly id: string
+  readonly now: ToldState | undefined
+  readonly change?: object
+}
+
 /** Numbers of eventType. */
 const VM_EVENT = { created: 1, updated: 2, deleted: 3 } as const
 const POOL_EVENT = { mounted: 1, unmounted: 2, updated: 3 } as const
 const POOL_UNMOUNTED = 4
 
-const STORE_KEY = 'told'
 const CALL_TIMEOUT_MS = 15_000
 const READ_TIMEOUT_MS = 10_000
 /** One change is several events of libvirt; a control plane hears of it within a second. */
@@ -90,17 +90,15 @@ export class StateSync {
   readonly #stopping = new AbortController()
   readonly #unsubscribe: readonly (() => void)[]
   readonly #unsupported = new Set<Call>()
-  readonly #vms = new Map<string, ToldState>()
-  readonly #pools = new Map<string, ToldState>()
+  readonly #told: ToldRecord
   #present: ReadonlyMap<string, ToldState> | undefined
   #nodeId: string | undefined
   #fullSyncDueMs: number | undefined
-  #loaded = false
-  #toldNodeId = ''
   readonly #running: Promise<void>
 
   constructor(options: StateSyncOptions) {
     this.#options = options
+    this.#told = new ToldRecord(options.store)
     const ring = () => this.#alarm.ring()
     this.#unsubscribe = [options.vms, options.addresses, options.pools].map((source) => source.onChange(ring))
     this.#running = this.#run().catch(() => undefined)
@@ -159,7 +157,7 @@ export class StateSync {
   async #sync(signal: AbortSignal): Promise<void> {
     const nodeId = this.#nodeId
     if (nodeId === undefined) return
-    await this.#load(nodeId)
+    await this.#told.use(nodeId)
     const vms = await this.#read(signal)
     const { pace } = this.#options
     if (vms !== undefined) {
@@ -174,8 +172,8 @@ export class StateSync {
       })
     if (vms !== undefined && this.#fullSyncDueMs !== undefined && this.#fullSyncDueMs <= pace.now()) {
       // To one who knows the VMs, what became of them is a change, also when everything is due at the same moment.
-      if (this.#vms.size > 0) await trying(this.#tellVms(nodeId, vms, failures, signal))
-      if (this.#pools.size > 0) await trying(this.#tellPools(nodeId, failures, signal))
+      if (this.#told.vms.ids.length > 0) await trying(this.#tellVms(nodeId, vms, failures, signal))
+      if (this.#told.pools.ids.length > 0) await trying(this.#tellPools(nodeId, failures, signal))
       // What is asked for while this one is on its way is another one.
       this.#fullSyncDueMs = undefined
       await this.#tellAll(nodeId, vms, signal).catch((error: unknown) => {
@@ -192,20 +190,19 @@ export class StateSync {
     const nowMs = Date.now()
     const vmStates = vms.map((vm) => [vm, this.#stateOf(vm, nowMs)] as const)
     const pools = this.#options.pools.list()
+    const told = vmStates.map(([vm, state]) => [vm.vmId, state] as const)
     const request = {
       nodeId,
       hostInfo: await this.#options.host(signal),
       vms: vmStates.map(([vm, state]) => vmReport(vm, state)),
       storagePools: pools.map(poolReport),
-      stateHash: stateHash(vmStates.map(([vm, state]) => [vm.vmId, state] as const)),
+      stateHash: stateHash(told),
     }
     const answer = await this.#call('SyncFullState', request, fullAnswer, signal)
     if (answer === undefined) return
-    this.#vms.clear()
-    for (const [vm, state] of vmStates) this.#vms.set(vm.vmId, state)
-    this.#pools.clear()
-    for (const pool of pools) this.#pools.set(pool.config.poolId, poolStateNow(pool, undefined, nowMs))
-    await this.#save()
+    this.#told.vms.replace(told)
+    this.#told.pools.replace(pools.map((pool) => [pool.config.poolId, poolStateNow(pool, undefined, nowMs)]))
+    await this.#told.save()
     const { vmsReconciled, vmsDiscovered, vmsLost, conflicts } = answer
     this.#options.log.info(
       { vmsReconciled, vmsDiscovered, vmsLost, conflicts },
@@ -214,53 +211,75 @@ export class StateSync {
   }
 
   async #tellVms(nodeId: string, vms: readonly VmInfo[], failures: unknown[], signal: AbortSignal): Promise<void> {
+    const told = this.#told.vms
     const here = new Map(vms.map((vm) => [vm.vmId, vm]))
-    for (const id of new Set([...this.#vms.keys(), ...here.keys()])) {
-      const told = this.#vms.get(id)
+    const nowMs = Date.now()
+    const newsOf = (id: string): readonly News[] => {
       const vm = here.get(id)
-      const nowMs = Date.now()
+      const before = told.newest(id)
       const now = vm && this.#stateOf(vm, nowMs)
       // In between, libvirt does not tell: what comes of it will.
-      if (now === told || now?.state === 0) continue
-      const report = vm && now ? vmReport(vm, now) : told && goneReport(id, told, nowMs)
-      const eventType = told === undefined ? VM_EVENT.created : vm ? VM_EVENT.updated : VM_EVENT.deleted
+      if (!told.isNews(id, now) || now?.state === 0) return []
+      const report = vm && now ? vmReport(vm, now) : before && goneReport(id, before, nowMs)
+      const eventType = !vm ? VM_EVENT.deleted : told.isKnown(id) ? VM_EVENT.updated : VM_EVENT.created
       const change = { nodeId, vm: report, eventType, timestampUnix: Math.floor(nowMs / 1000) }
-      const previous = told === undefined ? {} : { previousState: told.state }
-      const isGone = now === undefined
-      if (!(await this.#tellOne('NotifyVMChange', { ...change, ...previous }, isGone, failures, signal))) continue
-      if (now === undefined) this.#vms.delete(id)
-      else this.#vms.set(id, now)
-      await this.#save()
+      // What may not have been heard is no "before" of itself.
+      const previous = before?.state === report?.state ? told.heard(id) : before
+      return [{ id, now, change: previous ? { ...change, previousState: previous.state } : change }]
     }
+    await this.#tell('NotifyVMChange', told, [...here.keys()], newsOf, failures, signal)
   }
 
   async #tellPools(nodeId: string, failures: unknown[], signal: AbortSignal): Promise<void> {
+    const told = this.#told.pools
     const here = new Map(this.#options.pools.list().map((pool) => [pool.config.poolId, pool]))
-    for (const id of new Set([...this.#pools.keys(), ...here.keys()])) {
-      const told = this.#pools.get(id)
+    const nowMs = Date.now()
+    const isMounted = (state: ToldState | undefined) => state !== undefined && state.state !== POOL_UNMOUNTED
+    const newsOf = (id: string): readonly News[] => {
       const pool = here.get(id)
-      const nowMs = Date.now()
-      const now = pool && poolStateNow(pool, told, nowMs)
+      const now = pool && poolStateNow(pool, told.newest(id), nowMs)
       // Not looked at yet: there is nothing to tell.
-      if (now === told || now?.state === 0) continue
-      const wasMounted = told !== undefined && told.state !== POOL_UNMOUNTED
-      const isMounted = now !== undefined && now.state !== POOL_UNMOUNTED
+      if (!told.isNews(id, now) || now?.state === 0) return []
+      const wasMounted = isMounted(told.heard(id)) || isMounted(told.newest(id))
       // Whoever destroyed it, as with VMs: a control plane that did it itself changes nothing for this, one that did not learns it nowhere else.
-      if (wasMounted || now !== undefined) {
-        const eventType = !isMounted ? POOL_EVENT.unmounted : wasMounted ? POOL_EVENT.updated : POOL_EVENT.mounted
-        const report = pool ? poolReport(pool) : gonePoolReport(id)
-        const change = { nodeId, pool: report, eventType, timestampUnix: Math.floor(nowMs / 1000) }
-        const isGone = now === undefined
-        if (!(await this.#tellOne('NotifyStorageChange', change, isGone, failures, signal))) continue
+      if (!wasMounted && now === undefined) return [{ id, now }]
+      const eventType = !isMounted(now) ? POOL_EVENT.unmounted : wasMounted ? POOL_EVENT.updated : POOL_EVENT.mounted
+      const report = pool ? poolReport(pool) : gonePoolReport(id)
+      return [{ id, now, change: { nodeId, pool: report, eventType, timestampUnix: Math.floor(nowMs / 1000) } }]
+    }
+    await this.#tell('NotifyStorageChange', told, [...here.keys()], newsOf, failures, signal)
+  }
+
+  // Tells of what is here, or was when it was told of last, what is news.
+  async #tell(
+    call: Call,
+    told: ToldObjects,
+    here: readonly string[],
+    newsOf: (id: string) => readonly News[],
+    failures: unknown[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#unsupported.has(call)) return
+    const news = [...new Set([...told.ids, ...here])].flatMap(newsOf)
+    if (news.length === 0) return
+    const begun = news.map((one) => ({ ...one, unheard: told.begin(one.id, one.now) }))
+    await this.#told.save()
+    for (const [at, { id, now, change, unheard }] of begun.entries()) {
+      try {
+        if (change === undefined || (await this.#tellOne(call, change, now === undefined, failures, signal)))
+          told.end(id, now)
+        else unheard()
+      } catch (error) {
+        // Of this one nobody knows; the others were not told yet.
+        for (const other of begun.slice(at + 1)) other.unheard()
+        throw error
       }
-      if (now === undefined) this.#pools.delete(id)
-      else this.#pools.set(id, now)
-      await this.#save()
+      await this.#told.save()
     }
   }
 
   #stateOf(vm: VmInfo, nowMs: number): ToldState {
-    return vmStateNow(vm, this.#options.addresses.of(vm.vmId), this.#vms.get(vm.vmId), nowMs)
+    return vmStateNow(vm, this.#options.addresses.of(vm.vmId), this.#told.vms.newest(vm.vmId), nowMs)
   }
 
   // False when it was not heard: kept for the next time, or for a control plane that knows the call.
@@ -323,27 +342,5 @@ export class StateSync {
       if (isAgentError(error, 'LIBVIRT_UNAVAILABLE')) return undefined
       throw error
     }
-  }
-
-  async #load(nodeId: string): Promise<void> {
-    if (!this.#loaded) {
-      const kept = await this.#options.store.get(STORE_KEY)
-      this.#toldNodeId = kept?.nodeId ?? ''
-      for (const [id, state] of Object.entries(kept?.vms ?? {})) this.#vms.set(id, state)
-      for (const [id, state] of Object.entries(kept?.pools ?? {})) this.#pools.set(id, state)
-      this.#loaded = true
-    }
-    if (this.#toldNodeId === nodeId) return
-    this.#vms.clear()
-    this.#pools.clear()
-    this.#toldNodeId = nodeId
-  }
-
-  async #save(): Promise<void> {
-    await this.#options.store.put(STORE_KEY, {
-      nodeId: this.#toldNodeId,
-      vms: Object.fromEntries(this.#vms),
-      pools: Object.fromEntries(this.#pools),
-    })
   }
 }

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { registerNodeRequest } from '../../../src/controlplane/registration.ts'
 import { hostReport, stateHash } from '../../../src/controlplane/state-report.ts'
-import { StateSync, type ToldStates } from '../../../src/controlplane/state-sync.ts'
+import { StateSync } from '../../../src/controlplane/state-sync.ts'
+import type { ToldStates } from '../../../src/controlplane/told-record.ts'
 import { until } from '../../support/until.ts'
 import { silentLogger } from '../../../src/core/context.ts'
 import { AgentError } from '../../../src/core/errors.ts'
@@ -249,6 +250,54 @@ describe('a control plane that knows the calls', () => {
     start().registered(nodeId)
     expect(await told('NotifyVMChange', signal)).toMatchObject({ vm: { id: ONE, state: 5 }, previousState: 1 })
     expect(calls('NotifyVMChange')).toHaveLength(2)
+  })
+
+  test.each(['goes on', 'ends'] as const)(
+    'heard of a change, and the agent, which does not know that, %s: it hears that the VM is back',
+    async (then) => {
+      const signal = AbortSignal.timeout(15_000)
+      vms = [vm(ONE)]
+      start().registered(nodeId)
+      await told('SyncFullState', signal)
+      cp.setFault({ kind: then === 'ends' ? 'hold' : 'reset' }, 'NotifyVMChange')
+      vms = [vm(ONE, { state: 'STOPPED' })]
+      changed()
+      await told('NotifyVMChange', signal)
+      if (then === 'goes on') await pace.untilAsleep()
+      else await sync?.stop()
+      cp.setFault(undefined, 'NotifyVMChange')
+      vms = [vm(ONE)]
+      if (then === 'goes on') changed()
+      else start().registered(nodeId)
+      const everything = then === 'ends' ? cp.waitForRequest('SyncFullState', signal) : undefined
+      const back = { vm: { id: ONE, state: 1, stateChangeCount: 3 }, eventType: 2, previousState: 2 }
+      expect(await told('NotifyVMChange', signal)).toMatchObject(back)
+      await everything
+      // Once: the next is another's.
+      vms = [vm(ONE), vm(TWO)]
+      changed()
+      expect(await told('NotifyVMChange', signal)).toMatchObject({ vm: { id: TWO } })
+    },
+  )
+
+  test('may have heard that a VM is gone: it hears it again, and of one that is made anew', async ({ signal }) => {
+    vms = [vm(ONE), vm(TWO)]
+    start().registered(nodeId)
+    await told('SyncFullState', signal)
+    cp.setFault({ kind: 'hold' }, 'NotifyVMChange')
+    vms = []
+    changed()
+    await told('NotifyVMChange', signal)
+    await sync?.stop()
+    cp.setFault(undefined, 'NotifyVMChange')
+    vms = [vm(TWO)]
+    start().registered(nodeId)
+    const everything = cp.waitForRequest('SyncFullState', signal)
+    await pace.skip()
+    await everything
+    const gone = { vm: { id: ONE, state: 2, stateChangeCount: 2 }, eventType: 3, previousState: 1 }
+    const anew = { vm: { id: TWO, state: 1, stateChangeCount: 1 }, eventType: 1 }
+    expect(calls('NotifyVMChange')).toMatchObject([gone, gone, anew])
   })
 
   test('with an empty memory is told all anew', async ({ signal }) => {
