@@ -13,7 +13,7 @@ export interface MadeDisk {
 
 /** Makes a planned volume in space that is reserved for it. `what` names the disk in the progress, `purpose` the job to whoever wants to destroy the pool. Errors: POOL_*, those of createVolume. */
 export async function makeVolume(
-  { poolId, spec }: PlannedVolume,
+  { poolId, spec, inspected = false }: PlannedVolume,
   { what, purpose }: { readonly what: string; readonly purpose: string },
   deps: Pick<DomainDeps, 'pools'>,
   ctx: OpContext,
@@ -26,7 +26,7 @@ export async function makeVolume(
   const onCopy = ({ bytesDone, bytesTotal }: CopyReport) => ctx.progress?.({ phase, bytesDone, bytesTotal })
   const space = await deps.pools.reserve(poolId, bytes, ctx, purpose)
   try {
-    const { source, virtualSizeBytes } = await backend.createVolume(spec, ctx, { onCopy })
+    const { source, virtualSizeBytes } = await backend.createVolume(spec, ctx, { onCopy, inspected })
     return { source, sizeBytes: virtualSizeBytes }
   } finally {
     space.release()

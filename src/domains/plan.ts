@@ -31,6 +31,8 @@ import { SEED_FILE } from '../cloudinit/seed.ts'
 export interface PlannedVolume {
   readonly poolId: string
   readonly spec: VolumeSpec
+  /** What it is made from was looked at for this plan. */
+  readonly inspected?: boolean
 }
 
 /** A disk of the plan. How it is opened follows from its source. */
@@ -161,7 +163,7 @@ export async function planDisk(
       volume: spec.name,
       owned: true,
     },
-    from: { type: 'new', poolId, spec },
+    from: { type: 'new', poolId, spec, inspected: true },
     uses: layers.map(placeOf),
   }
 }

@@ -302,17 +302,22 @@ export class OperationManager {
     const waiting = live.record.journal === undefined ? signal : live.stop.signal
     try {
       await this.#locks.runAll(live.record.locks, waiting, async () => {
-        if (live.record.state !== 'running') await this.#update(live, { state: 'running', startedAt: Date.now() })
-        const ctx = this.#context(live)
-        if (mode === 'rollback') {
-          await handler.rollback?.(live.record.params, ctx)
-          throw new AgentError(
-            'ABORTED_BY_RESTART',
-            `${live.record.subject}: interrupted by a restart of the agent and undone`,
-          )
+        const noted = this.#noteRunning(live)
+        try {
+          const ctx = this.#context(live)
+          if (mode === 'rollback') {
+            await handler.rollback?.(live.record.params, ctx)
+            throw new AgentError(
+              'ABORTED_BY_RESTART',
+              `${live.record.subject}: interrupted by a restart of the agent and undone`,
+            )
+          }
+          const result = await handler.run(live.record.params, ctx)
+          await this.#complete(live, handler, result, noted)
+        } finally {
+          // Nothing is written after the end.
+          await noted.catch(() => undefined)
         }
-        const result = await handler.run(live.record.params, ctx)
-        await this.#complete(live, handler, result)
       })
     } catch (error) {
       // Interrupted by shutdown: the persisted record stays `running`, and the next start takes it up.
@@ -343,13 +348,24 @@ export class OperationManager {
   }
 
   // A completion that is not on disk would be undone by the next start, under whoever uses it by then: it is undone now instead.
-  async #complete(live: Live, handler: AnyHandler, result: unknown): Promise<void> {
+  async #complete(live: Live, handler: AnyHandler, result: unknown, noted: Promise<void>): Promise<void> {
     try {
+      await noted
       await this.#end(live, { state: 'completed', result })
     } catch (error) {
       if (handler.onRestart === 'rollback') await handler.rollback?.(live.record.params, this.#context(live))
       throw error
     }
+  }
+
+  // Written while the work begins: to the next start, pending and running are the same. What is saved later waits for it.
+  #noteRunning(live: Live): Promise<void> {
+    if (live.record.state === 'running') return Promise.resolve()
+    this.#publish(live, { ...live.record, state: 'running', startedAt: Date.now() })
+    const noted = this.#store.put(live.record.id, live.record)
+    // Until then its failure must not count as unhandled.
+    noted.catch(() => undefined)
+    return noted
   }
 
   async #end(live: Live, end: Partial<OperationRecord>): Promise<void> {

@@ -60,6 +60,8 @@ export interface CreateOptions extends CopyOptions {
    * Text that becomes `note` of the volume in one step with the volume itself, and goes with it, in pools that hosts share without files; pools of one host keep none. No secrets, at most some KiB. A clone of the volume has none.
    */
   readonly note?: string
+  /** The base of an overlay was looked at in the same work, and nobody writes to it: it need not be asked for what checkOrigin refuses. */
+  readonly inspected?: boolean
 }
 
 /** Facts about a backend that generic code acts on; data instead of branching. */

@@ -93,7 +93,8 @@ export class FileVolumes {
       const present = await this.#present(wanted, guard, ctx)
       if (present !== undefined) return present
       const origin = await this.#origin(wanted, ctx)
-      if (origin !== undefined) await checkOrigin(wanted, origin, ctx)
+      const isKnown = options.inspected === true && wanted.content.type === 'overlay'
+      if (origin !== undefined && !isKnown) await checkOrigin(wanted, origin, ctx)
       const request = { guard, spec: wanted, node: this.#options.nodeId }
       const claim = await this.#call('claimVolume', request, UNINTERRUPTED).catch(async (error: unknown) => {
         throw await this.#explained(error, wanted, ctx)
@@ -108,6 +109,8 @@ export class FileVolumes {
         // Before what was written goes, and makes room.
         const explained = await this.#explained(error, wanted, ctx)
         await this.#abandon({ guard, name: spec.name, temp: claim.temp }, ctx)
+        // It may have changed, or gone, since it was looked at.
+        if (origin !== undefined && isKnown) await checkOrigin(wanted, origin, ctx)
         throw inPool(explained, claim.writePath, this.path(spec.name, spec.format))
       }
     })

