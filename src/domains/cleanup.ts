@@ -6,6 +6,7 @@ import type { OperationManager } from '../operations/manager.ts'
 import { isFinal, type OperationHandler } from '../operations/operation.ts'
 import { delay } from '../platform/clock.ts'
 import type { DomainDeps } from './deps.ts'
+import { removeKept } from './kept-by-libvirt.ts'
 import { findDomain } from './libvirt-domain.ts'
 import { vmLock } from './power.ts'
 import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } from './vm-remains.ts'
@@ -16,6 +17,8 @@ export const CLEANUP_KIND = 'vm.cleanup'
 interface CleanupParams {
   readonly vmId: string
   readonly volumes: readonly VolumeRef[]
+  /** A keptDefinition of what libvirt may have left of it. */
+  readonly kept?: string
 }
 
 const FIRST_PAUSE_MS = 1_000
@@ -29,8 +32,9 @@ export async function startCleanup(
   operations: OperationManager,
   vmId: string,
   volumes: readonly VolumeRef[],
+  kept?: string,
 ): Promise<void> {
-  const params: CleanupParams = { vmId, volumes }
+  const params: CleanupParams = { vmId, volumes, ...(kept === undefined ? {} : { kept }) }
   await operations.start(CLEANUP_KIND, params, { subject: `vm ${vmId}`, locks: [vmLock(vmId)] })
 }
 
@@ -73,9 +77,10 @@ export function mayPass(error: unknown): boolean {
   return code === 'UNAVAILABLE' || code === 'DEADLINE_EXCEEDED' || LOST_STORAGE.has(reason)
 }
 
-async function cleanUp({ vmId, volumes }: CleanupParams, deps: DomainDeps, ctx: OpContext): Promise<void> {
+async function cleanUp({ vmId, volumes, kept }: CleanupParams, deps: DomainDeps, ctx: OpContext): Promise<void> {
   const dom = await findDomain(deps.libvirt, vmId, ctx.signal)
   if (dom !== undefined) await removeDomain(deps, dom, vmId, ctx.signal)
   await deleteOwnVolumes(deps, volumes, vmId, ctx, 'others')
   await removeVmDirectory(deps, vmId)
+  if (kept !== undefined) await removeKept(kept, vmId, deps.libvirt, ctx.signal)
 }

@@ -17,6 +17,7 @@ import { requireNetwork } from '../networks.ts'
 import { nicPlace } from '../nic-xml.ts'
 import { readXml, type XmlElement } from '../read-xml.ts'
 import type { MigrationParts } from './build-offer.ts'
+import { firmwareProblem } from './check-firmware.ts'
 import { isEmulator } from './guest-xml.ts'
 import type { MigrationOffer, OfferedDisk } from './messages.ts'
 
@@ -55,6 +56,7 @@ export async function judgeOffer(offer: MigrationOffer, parts: MigrationParts, c
   if (parseDomain(offer.liveXml).vmId !== offer.vmId) problems.push('its definition is that of another VM')
   await note(isFree(offer, deps, ctx))
   await note(machine(xml, parts, ctx))
+  await note(firmwareProblem(xml, parts, ctx))
   // A guest that begins anew takes the host as it is, at its next start.
   if (!offer.off) {
     await note(versions(offer, xml, parts, ctx))

@@ -80,6 +80,11 @@ export function strangeFlags(flags: number): string[] {
   return (flags & ~FLAGS) === 0 ? [] : [`it asks for flags (${flags}) that no migration of an agent has`]
 }
 
+/** Whether a path is that of a file of libvirt or of the packages of firmware. */
+export function isOfLibvirt(file: string): boolean {
+  return isPlain(file) && OF_LIBVIRT.test(file)
+}
+
 /** Whether a path is that of a QEMU: libvirt starts it to see what it can do. */
 export function isEmulator(file: string, configured: string | undefined): boolean {
   return file === configured || EMULATOR.test(file)
@@ -104,7 +109,7 @@ function domainParts(root: XmlElement, limits: GuestLimits): string[] {
   for (const child of root.children) {
     // The partition of a resource is a group of processes, no file.
     if (['devices', 'metadata', 'name', 'title', 'description', 'resource'].includes(child.name)) continue
-    for (const file of filesOf(child)) if (!isPlain(file) || !OF_LIBVIRT.test(file)) say(`it uses the file ${file}`)
+    for (const file of filesOf(child)) if (!isOfLibvirt(file)) say(`it uses the file ${file}`)
   }
   return strange
 }
@@ -150,7 +155,7 @@ function deviceParts(device: XmlElement, limits: GuestLimits): string[] {
     }
   }
   return filesOf(device)
-    .filter((file) => !isOwn(file, limits) && !(isPlain(file) && (OF_LIBVIRT.test(file) || TERMINAL.test(file))))
+    .filter((file) => !isOwn(file, limits) && !isOfLibvirt(file) && !(isPlain(file) && TERMINAL.test(file)))
     .map((file) => `its device <${name}> uses the file ${file}`)
 }
 

@@ -17,6 +17,7 @@ import {
 import { delay } from '../../platform/clock.ts'
 import { isBeingCleanedUp, mayPass, startCleanup } from '../cleanup.ts'
 import type { DomainInventory } from '../inventory.ts'
+import { keptDefinition, removeKept } from '../kept-by-libvirt.ts'
 import { findDomain } from '../libvirt-domain.ts'
 import { readXml, toNode } from '../read-xml.ts'
 import { vmError } from '../libvirt-errors.ts'
@@ -53,11 +54,13 @@ interface IncomingParams {
   readonly volumes: readonly VolumeRef[]
 }
 
-/** `opening`: nothing can run here. `finishing`: libvirt was asked to let it run, or a VM that is off is defined here. */
+/** `opening`: nothing can run here. `finishing`: libvirt was asked to let it run, or a VM that is off is defined here. `gone`: it did not come, and what is left of it is removed. */
 interface IncomingJournal {
-  readonly phase: 'opening' | 'finishing' | 'arrived'
+  readonly phase: 'opening' | 'finishing' | 'arrived' | 'gone'
   /** For the definition, should libvirt or the agent be killed before it is written. */
   readonly configXml: string
+  /** A keptDefinition of what libvirt may have made for it. */
+  readonly kept?: string
 }
 
 interface IncomingResult {
@@ -226,6 +229,7 @@ export class IncomingMigrations implements MigrationTarget {
     let connection: DedicatedConnection | undefined
     let begun = false
     let journal: IncomingJournal | undefined
+    let kept: Pick<IncomingJournal, 'kept'> = {}
     try {
       if (ctx.signal.aborted) onAbort()
       session.heard()
@@ -256,6 +260,11 @@ export class IncomingMigrations implements MigrationTarget {
       allow(() => strangeFlags(call.flags))
       allow(() => [...strangeParts(call.xml, limits), ...strangeCookie(call.cookie, limits)])
       ctx.progress({ phase: 'preparing' })
+      const definition = keptDefinition(call.xml)
+      if (definition !== undefined) {
+        kept = { kept: definition }
+        await ctx.save({ phase: 'opening', configXml: '', ...kept })
+      }
       const dedicated = await client.openDedicated(session.over)
       connection = dedicated
       dedicated.ended.then(
@@ -288,7 +297,7 @@ export class IncomingMigrations implements MigrationTarget {
       session.decide()
       clearInterval(watch)
       ctx.progress({ phase: 'switching' })
-      journal = { phase: 'finishing', configXml: opened.configXml }
+      journal = { phase: 'finishing', configXml: opened.configXml, ...kept }
       await ctx.save(journal)
       afterStep?.('finishing')
       const { cookie_out: last } = await dedicated.call(
@@ -313,7 +322,7 @@ export class IncomingMigrations implements MigrationTarget {
       const vm = { ...params, refused: isLibvirtError(error) }
       const became = begun ? await this.#settled(vm, phase, ctx) : undefined
       if (became === 'arrived') return await this.#arrived(vmId, journal, ctx)
-      if (became === 'gone') await this.#discard(params, ctx)
+      if (became === 'gone') await this.#discard(params, kept, ctx)
       throw failure(session.over.aborted ? session.over.reason : error, vmId)
     } finally {
       clearInterval(watch)
@@ -335,14 +344,15 @@ export class IncomingMigrations implements MigrationTarget {
         return await this.#define(params.vmId, journal, ctx)
       } catch (error) {
         agentStops(ctx.signal).throwIfAborted()
-        await this.#discard(params, ctx)
+        await this.#discard(params, {}, ctx)
         throw failure(error, params.vmId)
       }
     }
     const { phase } = journal
-    const became = phase === 'arrived' ? phase : await this.#settled({ ...params, refused: false }, phase, ctx)
+    const became =
+      phase === 'arrived' || phase === 'gone' ? phase : await this.#settled({ ...params, refused: false }, phase, ctx)
     if (became === 'arrived') return this.#arrived(params.vmId, journal, ctx)
-    if (became === 'gone') await this.#discard(params, ctx)
+    if (became === 'gone') await this.#discard(params, journal, ctx)
     throw why
   }
 
@@ -416,18 +426,25 @@ export class IncomingMigrations implements MigrationTarget {
     }
   }
 
-  async #discard({ vmId, volumes }: IncomingParams, ctx: OperationContext<IncomingJournal>): Promise<void> {
+  async #discard(
+    { vmId, volumes }: IncomingParams,
+    { kept }: Pick<IncomingJournal, 'kept'>,
+    ctx: OperationContext<IncomingJournal>,
+  ): Promise<void> {
     const { parts, operations } = this.#options
     const rest: OpContext = { ...ctx, signal: AbortSignal.timeout(PREPARE_TIMEOUT_MS) }
     try {
+      // From here on a definition of that id says nothing of where the VM is.
+      if (kept !== undefined) await ctx.save({ phase: 'gone', configXml: '', kept })
       const dom = await findDomain(parts.client, vmId, rest.signal)
       if (dom !== undefined) await removeDomain(parts.deps, dom, vmId, rest.signal)
       await deleteOwnVolumes(parts.deps, volumes, vmId, rest)
       await removeVmDirectory(parts.deps, vmId)
+      if (kept !== undefined) await removeKept(kept, vmId, parts.client, rest.signal)
     } catch (error) {
       if (!mayPass(error))
         ctx.log.error({ vm: vmId, err: errorText(error) }, 'remains of a migration are left to a cleanup')
-      await startCleanup(operations, vmId, volumes)
+      await startCleanup(operations, vmId, volumes, kept)
     }
   }
 }
