@@ -119,13 +119,11 @@ describe('a half-open connection', { timeout: 120_000 }, () => {
     await start(proxy.url)
     await nextBeat()
     const beats = cp.heartbeats.length
-    const silentAt = performance.now()
     proxy.silence()
     await until(() => Promise.resolve(agent.log.some(({ msg }) => msg === 'heartbeat failed')))
     await until(() => Promise.resolve(cp.heartbeats.length > beats))
     // Interval 5 s, deadline 4.5 s: the beat that met silence and the one after it.
     expect(agent.log.filter(({ msg }) => msg === 'heartbeat failed')).toHaveLength(1)
-    expect(performance.now() - silentAt).toBeLessThan(30_000)
     expect(cp.fleet.nodes.size).toBe(1)
     expect(cp.requests.filter(({ method }) => method === 'RegisterNode')).toHaveLength(1)
   })
