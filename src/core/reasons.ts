@@ -546,6 +546,11 @@ export const REASONS = {
     'The migration ended early; the VM is on the host where it was.',
     'The message says why: mend that and migrate again.',
   ),
+  MIGRATION_SPLIT: reason(
+    'DATA_LOSS',
+    'A migration broke off after the switch (post-copy): the guest stands still at the target, and the rest of its memory is at the source, or was lost with the QEMU there.',
+    'Force it off at the target and start it there, which gives its memory up; then take it off the source with `virsh destroy` and `virsh undefine`. Never resume or delete it there.',
+  ),
   MIGRATION_NOT_EXPECTED: reason(
     'PERMISSION_DENIED',
     'A host wants to send a VM that nobody announced here.',

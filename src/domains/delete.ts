@@ -1,6 +1,7 @@
 import type { OpContext } from '../core/context.ts'
-import { errorText } from '../core/errors.ts'
+import { AgentError, errorText } from '../core/errors.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
+import { VIR_DOMAIN_STATE } from '../libvirt/constants.ts'
 import type { OperationManager } from '../operations/manager.ts'
 import type { OperationHandler, OperationRecord } from '../operations/operation.ts'
 import type { SagaJournal } from '../operations/saga.ts'
@@ -9,7 +10,8 @@ import { CREATE_KIND } from './create.ts'
 import type { CreateParams, CreateState } from './create-steps.ts'
 import type { DomainDeps } from './deps.ts'
 import { parseDomain } from './domain-info.ts'
-import { findDomain, readDomainXml } from './libvirt-domain.ts'
+import { domainRef, findDomain, isPostCopyBroken, readDomainXml, type LibvirtCalls } from './libvirt-domain.ts'
+import { vmError } from './libvirt-errors.ts'
 import { vmLock } from './power.ts'
 import type { LeasedVm } from './vm-lease.ts'
 import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } from './vm-remains.ts'
@@ -19,6 +21,7 @@ export const DELETE_KIND = 'vm.delete'
 
 /** A pool that does not answer must not keep a VM from being deleted. */
 const FORGET_TIMEOUT_MS = 5_000
+const STATE_TIMEOUT_MS = 15_000
 
 interface DeleteParams {
   readonly vmId: string
@@ -76,6 +79,7 @@ export class VmDeleter {
         // After a restart libvirt may take longer than we do.
         await this.#client.ready(ctx.signal)
         const dom = await findDomain(this.#client, vmId, ctx.signal)
+        if (dom !== undefined) await refuseSplit(vmId, this.#client, ctx.signal)
         const xml = dom === undefined ? undefined : await readDomainXml(this.#client, dom, vmId, ctx.signal)
         const facts = xml === undefined ? undefined : parseDomain(xml)
         const own = xml === undefined ? [] : ownedVolumes(xml)
@@ -123,6 +127,19 @@ export class VmDeleter {
         .flatMap(({ journal }) => journal?.state.volumes ?? []),
     ]
   }
+}
+
+// What of it is here may be all there is of its memory, and its disks are in use at another host.
+async function refuseSplit(vmId: string, client: LibvirtCalls, signal: AbortSignal): Promise<void> {
+  const options = { timeoutMs: STATE_TIMEOUT_MS, signal }
+  const { state, reason } = await client
+    .call('remote:DOMAIN_GET_STATE', { dom: domainRef(vmId), flags: 0 }, options)
+    .catch((error: unknown) => Promise.reject(vmError(error, vmId)))
+  if (state !== VIR_DOMAIN_STATE.PAUSED || !isPostCopyBroken(state, reason)) return
+  throw new AgentError(
+    'MIGRATION_SPLIT',
+    `VM ${vmId} is not deleted: its migration broke off, its guest is at the other host, and the rest of its memory is here (docs/vms.md, Migration)`,
+  )
 }
 
 // What stands on another file goes before it.

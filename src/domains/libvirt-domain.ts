@@ -1,6 +1,12 @@
 import type { PowerState } from '../core/model.ts'
 import type { LibvirtClient } from '../libvirt/client.ts'
-import { VIR_DOMAIN_SHUTOFF, VIR_DOMAIN_STATE, VIR_ERR } from '../libvirt/constants.ts'
+import {
+  VIR_DOMAIN_PAUSED,
+  VIR_DOMAIN_RUNNING,
+  VIR_DOMAIN_SHUTOFF,
+  VIR_DOMAIN_STATE,
+  VIR_ERR,
+} from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import { uuidBytes } from '../libvirt/uuid.ts'
 import type { RemoteNonnullDomain } from '../libvirt/wire/remote-types.gen.ts'
@@ -81,10 +87,17 @@ const POWER_STATES: Readonly<Record<number, PowerState>> = {
   [VIR_DOMAIN_STATE.PMSUSPENDED]: 'SUSPENDED',
 }
 
-/** virDomainState and its reason as the contract's PowerState: a guest whose QEMU died is CRASHED until it is started again. */
+/** virDomainState and its reason as the contract's PowerState: a guest whose QEMU died is CRASHED until it is started again, and one that waits for memory of another host stands still whatever libvirt calls it. */
 export function powerState(state: number, reason: number): PowerState {
   if (state === VIR_DOMAIN_STATE.SHUTOFF && reason === VIR_DOMAIN_SHUTOFF.CRASHED) return 'CRASHED'
+  if (isPostCopyBroken(state, reason)) return 'PAUSED'
   return POWER_STATES[state] ?? 'UNKNOWN'
+}
+
+/** Whether the memory of a guest is on two hosts, because its migration broke off after the switch. libvirt calls it paused at the source, and running at the target. */
+export function isPostCopyBroken(state: number, reason: number): boolean {
+  if (state === VIR_DOMAIN_STATE.PAUSED) return reason === VIR_DOMAIN_PAUSED.POSTCOPY_FAILED
+  return state === VIR_DOMAIN_STATE.RUNNING && reason === VIR_DOMAIN_RUNNING.POSTCOPY_FAILED
 }
 
 /** True when no QEMU process runs for the domain. */

@@ -2,6 +2,7 @@ import type { NodeEventType } from '../core/events.ts'
 import type { PowerState } from '../core/model.ts'
 import {
   VIR_DOMAIN_EVENT,
+  VIR_DOMAIN_EVENT_RESUMED,
   VIR_DOMAIN_EVENT_STARTED,
   VIR_DOMAIN_EVENT_STOPPED,
   VIR_DOMAIN_EVENT_SUSPENDED,
@@ -52,6 +53,8 @@ export function lifecycleMeaning(event: number, detail: number): LifecycleMeanin
     case VIR_DOMAIN_EVENT.SUSPENDED:
       return { state: 'PAUSED', type: 'VM_PAUSED', detail: SUSPENDED_DETAILS[detail] ?? 'paused' }
     case VIR_DOMAIN_EVENT.RESUMED:
+      if (detail === VIR_DOMAIN_EVENT_RESUMED.POSTCOPY_FAILED)
+        return { state: 'PAUSED', type: 'VM_PAUSED', detail: 'stands still because its migration broke off' }
       return { state: 'RUNNING', type: 'VM_RESUMED', detail: 'resumed' }
     case VIR_DOMAIN_EVENT.STOPPED: {
       // FAILED is a QEMU that went without a word; the reason of the state is then CRASHED.

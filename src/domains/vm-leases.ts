@@ -1,6 +1,7 @@
 import type { Logger, OpContext } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import type { KeyedLock } from '../core/keyed-lock.ts'
+import { VIR_DOMAIN_STATE } from '../libvirt/constants.ts'
 import { readMounts } from '../platform/mounts.ts'
 import type { GuestLeases } from '../storage/guest-leases.ts'
 import type { ActivePool, PoolAccess } from '../storage/pool-access.ts'
@@ -9,7 +10,7 @@ import { firstWritten, locksReachOthers } from './disk-writers.ts'
 import type { PowerState } from '../core/model.ts'
 import type { DomainEntry } from './domain-entry.ts'
 import type { DomainInventory } from './inventory.ts'
-import { isOff, type LibvirtCalls } from './libvirt-domain.ts'
+import { domainRef, isOff, isPostCopyBroken, type LibvirtCalls } from './libvirt-domain.ts'
 import { hasSavedState } from './saved-state.ts'
 import { vmLock } from './power.ts'
 import type { LeasedDisk, LeasedVm, LeaseKeeper } from './vm-lease.ts'
@@ -30,6 +31,7 @@ export interface VmLeasesOptions {
 }
 
 const CALL_TIMEOUT_MS = 60_000
+const READ_TIMEOUT_MS = 15_000
 const MAX_RACES = 5
 const RETRY_MS = 30_000
 /** States in which a QEMU of this host has the disks open. */
@@ -201,10 +203,19 @@ export class VmLeases implements LeaseKeeper {
         setTimeout(() => this.#followSafely(vm.vmId), RETRY_MS).unref()
         return
       }
+      // Its guest is there, and only the rest of its memory is here.
+      if (present !== undefined && (await this.#isLeftBehind(vm.vmId, ctx))) continue
       if (present !== undefined) ctx.log.info({ vm: vm.vmId, host, since }, 'a VM has come from another host')
       await leases.take(pool, vm.vmId, present?.token ?? 0, this.#facts('running'), ctx)
     }
     this.#held.add(vm.vmId)
+  }
+
+  async #isLeftBehind(vmId: string, { signal }: OpContext): Promise<boolean> {
+    const options = { timeoutMs: READ_TIMEOUT_MS, signal }
+    const args = { dom: domainRef(vmId), flags: 0 }
+    const { state, reason } = await this.#options.libvirt.call('remote:DOMAIN_GET_STATE', args, options)
+    return state === VIR_DOMAIN_STATE.PAUSED && isPostCopyBroken(state, reason)
   }
 
   async #giveBack(vm: LeasedVm, ctx: OpContext): Promise<void> {

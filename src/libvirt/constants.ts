@@ -378,6 +378,7 @@ export const VIR_MIGRATE_PARAM = {
   DEST_XML: 'destination_xml',
   PERSIST_XML: 'persistent_xml',
   BANDWIDTH: 'bandwidth',
+  BANDWIDTH_POSTCOPY: 'bandwidth.postcopy',
   LISTEN_ADDRESS: 'listen_address',
   MIGRATE_DISKS: 'migrate_disks',
   DISKS_PORT: 'disks_port',

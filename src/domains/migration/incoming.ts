@@ -1,6 +1,6 @@
 import { setInterval } from 'node:timers'
 import type { Logger, OpContext } from '../../core/context.ts'
-import { AgentError, errorText, toAgentError } from '../../core/errors.ts'
+import { AgentError, errorText, isAgentError, toAgentError } from '../../core/errors.ts'
 import { abortable } from '../../core/keyed-lock.ts'
 import { VIR_MIGRATE, VIR_MIGRATE_PARAM } from '../../libvirt/constants.ts'
 import type { DedicatedConnection } from '../../libvirt/dedicated-connection.ts'
@@ -39,6 +39,7 @@ import type {
 import { makeRoom } from './make-room.ts'
 import { MigrationTickets } from './migration-tickets.ts'
 import { defineArrived, requirePersistent, settleIncoming } from './settle-incoming.ts'
+import { isSplitAtTarget, splitToHere, unlessSplit } from './split.ts'
 
 /** Kind of the operation in the journal; its id is that of the migration. */
 export const INCOMING_KIND = 'vm.migrate-in'
@@ -54,9 +55,12 @@ interface IncomingParams {
   readonly volumes: readonly VolumeRef[]
 }
 
-/** `opening`: nothing can run here. `finishing`: libvirt was asked to let it run, or a VM that is off is defined here. `gone`: it did not come, and what is left of it is removed. */
+/** `split`: without all of its memory, which does not come any more. */
+type Here = 'arrived' | 'split'
+
+/** `opening`: nothing can run here. `finishing`: libvirt was asked to let it run, or a VM that is off is defined here. `gone`: it did not come, and what is left of it is removed. The others: it is here. */
 interface IncomingJournal {
-  readonly phase: 'opening' | 'finishing' | 'arrived' | 'gone'
+  readonly phase: 'opening' | 'finishing' | 'gone' | Here
   /** For the definition, should libvirt or the agent be killed before it is written. */
   readonly configXml: string
   /** A keptDefinition of what libvirt may have made for it. */
@@ -85,6 +89,8 @@ export interface IncomingOptions {
 const LOST_MS = 60_000
 const PREPARE_TIMEOUT_MS = 180_000
 const FINISH_TIMEOUT_MS = 600_000
+/** setTimeout takes no more. Nobody knows how long the rest of the memory takes after the switch. */
+const POST_COPY_TIMEOUT_MS = 2 ** 31 - 1
 const PAUSE_MS = 1_000
 
 /** Takes VMs in: the target's side of migrations, each a journaled operation. What its record says in the end is the truth for both hosts. Registers its operation kind when constructed. */
@@ -200,6 +206,7 @@ export class IncomingMigrations implements MigrationTarget {
           return result
         } catch (error) {
           session?.fail(error)
+          arrived = isAgentError(error, 'MIGRATION_SPLIT')
           throw error
         } finally {
           // A source that repeats its question soon after still gets the cookie.
@@ -254,7 +261,7 @@ export class IncomingMigrations implements MigrationTarget {
         journal = { phase: 'finishing', configXml: opened.configXml }
         await ctx.save(journal)
         afterStep?.('finishing')
-        return await this.#define(vmId, journal, ctx)
+        return await this.#define(params, journal, ctx)
       }
       const call = await session.next(session.prepareCall.promise)
       allow(() => strangeFlags(call.flags))
@@ -300,7 +307,8 @@ export class IncomingMigrations implements MigrationTarget {
       journal = { phase: 'finishing', configXml: opened.configXml, ...kept }
       await ctx.save(journal)
       afterStep?.('finishing')
-      const { cookie_out: last } = await dedicated.call(
+      const postCopy = (call.flags & VIR_MIGRATE.POSTCOPY) !== 0
+      const finished = dedicated.call(
         'remote:DOMAIN_MIGRATE_FINISH3_PARAMS',
         {
           params: [typedParam.string(VIR_MIGRATE_PARAM.DEST_NAME, name)],
@@ -309,19 +317,29 @@ export class IncomingMigrations implements MigrationTarget {
           flags: call.flags & ~VIR_MIGRATE.CHANGE_PROTECTION,
           cancelled: 0,
         },
-        { timeoutMs: FINISH_TIMEOUT_MS },
+        { timeoutMs: postCopy ? POST_COPY_TIMEOUT_MS : FINISH_TIMEOUT_MS },
+      )
+      const { cookie_out: last } = await unlessSplit(
+        finished,
+        (signal) => isSplitAtTarget(vmId, client, signal),
+        () => splitToHere(vmId, name),
+        ctx,
       )
       afterStep?.('finished')
       session.finishCookie = Buffer.from(last).toString('base64')
-      return await this.#arrived(vmId, journal, ctx)
+      return await this.#here(params, 'arrived', journal, ctx)
     } catch (error) {
       ctx.log.warn({ vm: vmId, err: errorText(error) }, 'an incoming migration ends')
       // What was prepared on it goes with it.
       connection?.close()
       const phase = journal === undefined ? 'opening' : 'finishing'
       const vm = { ...params, refused: isLibvirtError(error) }
-      const became = begun ? await this.#settled(vm, phase, ctx) : undefined
-      if (became === 'arrived') return await this.#arrived(vmId, journal, ctx)
+      const became = isAgentError(error, 'MIGRATION_SPLIT')
+        ? 'split'
+        : begun
+          ? await this.#settled(vm, phase, ctx)
+          : undefined
+      if (became === 'arrived' || became === 'split') return await this.#here(params, became, journal, ctx)
       if (became === 'gone') await this.#discard(params, kept, ctx)
       throw failure(session.over.aborted ? session.over.reason : error, vmId)
     } finally {
@@ -341,7 +359,7 @@ export class IncomingMigrations implements MigrationTarget {
     if (journal === undefined) throw why
     if (params.off && journal.phase === 'finishing') {
       try {
-        return await this.#define(params.vmId, journal, ctx)
+        return await this.#define(params, journal, ctx)
       } catch (error) {
         agentStops(ctx.signal).throwIfAborted()
         await this.#discard(params, {}, ctx)
@@ -349,20 +367,21 @@ export class IncomingMigrations implements MigrationTarget {
       }
     }
     const { phase } = journal
-    const became =
-      phase === 'arrived' || phase === 'gone' ? phase : await this.#settled({ ...params, refused: false }, phase, ctx)
-    if (became === 'arrived') return this.#arrived(params.vmId, journal, ctx)
+    const isKnown = phase === 'arrived' || phase === 'split' || phase === 'gone'
+    const became = isKnown ? phase : await this.#settled({ ...params, refused: false }, phase, ctx)
+    if (became === 'arrived' || became === 'split') return this.#here(params, became, journal, ctx)
     if (became === 'gone') await this.#discard(params, journal, ctx)
     throw why
   }
 
   /** What its source has let go while it was off is this host's, and is defined as often as it takes. LIBVIRT_REFUSED when libvirt does not take it. */
   async #define(
-    vmId: string,
+    params: IncomingParams,
     journal: IncomingJournal,
     ctx: OperationContext<IncomingJournal>,
   ): Promise<IncomingResult> {
     const { client } = this.#options.parts
+    const { vmId } = params
     const stopping = agentStops(ctx.signal)
     for (;;) {
       try {
@@ -377,18 +396,20 @@ export class IncomingMigrations implements MigrationTarget {
       }
     }
     this.#options.afterStep?.('finished')
-    return this.#arrived(vmId, journal, ctx)
+    return this.#here(params, 'arrived', journal, ctx)
   }
 
-  async #arrived(
-    vmId: string,
+  /** Writes down that the VM is this host's. Throws MIGRATION_SPLIT when it is here without all of its memory. */
+  async #here(
+    { vmId, name }: IncomingParams,
+    phase: Here,
     journal: IncomingJournal | undefined,
     ctx: OperationContext<IncomingJournal>,
   ): Promise<IncomingResult> {
     const { client } = this.#options.parts
     const configXml = journal?.configXml ?? ''
     const stopping = agentStops(ctx.signal)
-    await keep(vmId, { phase: 'arrived', configXml }, stopping, ctx)
+    await keep(vmId, { phase, configXml }, stopping, ctx)
     for (;;) {
       try {
         await client.ready(stopping)
@@ -403,7 +424,8 @@ export class IncomingMigrations implements MigrationTarget {
       }
     }
     // It has the password of the display, which is not to stay in the history of operations.
-    await keep(vmId, { phase: 'arrived', configXml: '' }, stopping, ctx)
+    await keep(vmId, { phase, configXml: '' }, stopping, ctx)
+    if (phase === 'split') throw splitToHere(vmId, name)
     return { state: 'arrived' }
   }
 
@@ -412,7 +434,7 @@ export class IncomingMigrations implements MigrationTarget {
     vm: IncomingParams & { readonly refused: boolean },
     phase: 'opening' | 'finishing',
     ctx: OperationContext<IncomingJournal>,
-  ): Promise<'arrived' | 'gone' | 'foreign'> {
+  ): Promise<'gone' | 'foreign' | Here> {
     const stopping = agentStops(ctx.signal)
     for (;;) {
       try {
@@ -492,7 +514,9 @@ function requireOrdinary(vmId: string, look: () => string[]): void {
 
 // What is written down as arrived is here, whatever else could not be.
 function outcomeOf({ state, error, journal }: OperationRecord, cookie: string): MigrationOutcome {
-  const hasArrived = state === 'completed' || (journal as IncomingJournal | undefined)?.phase === 'arrived'
+  const phase = (journal as IncomingJournal | undefined)?.phase
+  if (phase === 'split') return { state: 'arrived', cookie, split: true }
+  const hasArrived = state === 'completed' || phase === 'arrived'
   return hasArrived ? { state: 'arrived', cookie } : { state: 'cancelled', why: error?.message ?? state }
 }
 

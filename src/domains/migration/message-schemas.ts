@@ -76,7 +76,7 @@ export const preparedSchema: z.ZodType<PreparedMigration> = z.object({ uri: shor
 export const aliveSchema = z.object({ alive: z.boolean() })
 
 export const outcomeSchema: z.ZodType<MigrationOutcome> = z.discriminatedUnion('state', [
-  z.object({ state: z.literal('arrived'), cookie: cookieSchema }),
+  z.object({ state: z.literal('arrived'), cookie: cookieSchema, split: z.boolean().optional() }),
   z.object({ state: z.literal('cancelled'), why: z.string() }),
   z.object({ state: z.literal('unknown') }),
 ])

@@ -76,8 +76,8 @@ export interface PreparedMigration {
 
 /** How a migration ended at the target. It is the record of the truth: once told, it is never another one. */
 export type MigrationOutcome =
-  /** The VM is the target's. */
-  | { readonly state: 'arrived'; readonly cookie: string }
+  /** The VM is the target's; `split`: without all of its memory, which does not come any more. An older source leaves all the same. */
+  | { readonly state: 'arrived'; readonly cookie: string; readonly split?: boolean | undefined }
   /** It is not there, and will not be. */
   | { readonly state: 'cancelled'; readonly why: string }
   /** Nothing is known of this migration there (any more), and no such VM is there now. That does not say that it never ran there. */

@@ -48,7 +48,10 @@ export function flagsOf(
   )
 }
 
-/** The parameters of a request that limit its transfer. */
-export function limitsOf({ options: { bandwidthMibps } }: MigrationRequest): RemoteTypedParam[] {
-  return bandwidthMibps === undefined ? [] : [typedParam.ullong(VIR_MIGRATE_PARAM.BANDWIDTH, BigInt(bandwidthMibps))]
+/** The parameters of a request that limit its transfer, before the switch and after one that has left memory behind. */
+export function limitsOf({ options: { bandwidthMibps, postCopyAfterMs } }: MigrationRequest): RemoteTypedParam[] {
+  if (bandwidthMibps === undefined) return []
+  const { BANDWIDTH, BANDWIDTH_POSTCOPY } = VIR_MIGRATE_PARAM
+  const limited = postCopyAfterMs === undefined ? [BANDWIDTH] : [BANDWIDTH, BANDWIDTH_POSTCOPY]
+  return limited.map((name) => typedParam.ullong(name, BigInt(bandwidthMibps)))
 }

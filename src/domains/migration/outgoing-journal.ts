@@ -12,4 +12,6 @@ export interface OutgoingJournal {
   readonly copied: readonly VolumeRef[]
   /** Its disks, whose leases are handed over when it has moved. */
   readonly disks: readonly LeasedDisk[]
+  /** With `moved`: the rest of its memory was lost here, so that this is no success. */
+  readonly lost?: boolean
 }

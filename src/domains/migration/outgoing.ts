@@ -12,7 +12,7 @@ import { delay } from '../../platform/clock.ts'
 import { mayPass } from '../cleanup.ts'
 import { parseDomain } from '../domain-info.ts'
 import type { DomainInventory } from '../inventory.ts'
-import { domainRef, findDomain, isOff, readPowerState } from '../libvirt-domain.ts'
+import { domainRef, findDomain, isOff, readDomainXml, readPowerState } from '../libvirt-domain.ts'
 import { vmError } from '../libvirt-errors.ts'
 import { vmLock } from '../power.ts'
 import { hasSavedState } from '../saved-state.ts'
@@ -22,6 +22,7 @@ import { confirm, flagsOf, limitsOf } from './migrate-calls.ts'
 import { followJob } from './migration-job.ts'
 import type { OutgoingJournal } from './outgoing-journal.ts'
 import { leaveSource, resumeSource, settleSource, type SourceUse } from './settle-outgoing.ts'
+import { isSplitAtSource, restAtSource, splitFromHere, unlessSplit } from './split.ts'
 import type { LeasedVm, LeaseKeeper } from '../vm-lease.ts'
 import { withLease } from '../with-lease.ts'
 
@@ -102,6 +103,9 @@ export class OutgoingMigrations {
         try {
           if (ctx.journal === undefined) return await this.#move(request, ctx)
           return await this.#afterBreak(request, ctx.journal, restarted(request.vmId), ctx)
+        } catch (error) {
+          if (isAgentError(error, 'MIGRATION_SPLIT')) await this.#leaveLeases(request.vmId, ctx)
+          throw error
         } finally {
           await this.#options.inventory.settle(request.vmId)
         }
@@ -192,6 +196,11 @@ export class OutgoingMigrations {
         })
         throw new AgentError('MIGRATION_FAILED', `VM ${vmId} did not start on the target host: ${outcome.why}`)
       }
+      if (outcome.split === true) {
+        // Otherwise libvirt waits for what does not come.
+        connection.close()
+        return await this.#split(request, journal, ctx)
+      }
       await enter('moved')
       await confirm(dedicated, vmId, flags, outcome.cookie, 0).catch((error: unknown) => {
         ctx.log.warn({ vm: vmId, err: errorText(error) }, 'libvirt did not remove a VM that has moved; the agent does')
@@ -239,22 +248,21 @@ export class OutgoingMigrations {
   /** Asks the target to run the guest until it says how that ended: before it has, nobody may say where the VM is. */
   async #decide(
     target: MigrationTarget,
-    { vmId }: MigrationRequest,
+    request: MigrationRequest,
     cookie: string | undefined,
     ctx: OperationContext<OutgoingJournal>,
     letGo?: () => void,
   ): Promise<Exclude<MigrationOutcome, { state: 'unknown' }>> {
+    const { vmId } = request
     ctx.progress({ phase: 'switching' })
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       // The agent may stop; who cancels has to wait for the answer all the same.
       if (isAgentError(ctx.signal.reason, 'SHUTTING_DOWN')) throw ctx.signal.reason
       try {
-        const outcome: MigrationOutcome = await target.finish(
-          ctx.id,
-          vmId,
-          cookie,
-          AbortSignal.timeout(CALL_TIMEOUT_MS),
-        )
+        const asked = target.finish(ctx.id, vmId, cookie, AbortSignal.timeout(CALL_TIMEOUT_MS))
+        const outcome: MigrationOutcome = await (request.options.postCopyAfterMs === undefined
+          ? asked
+          : this.#unlessSplit(vmId, asked, ctx))
         if (outcome.state !== 'unknown') return outcome
         // While libvirt has the migration open nobody can do anything with the VM.
         letGo?.()
@@ -263,10 +271,48 @@ export class OutgoingMigrations {
         ctx.log.error({ vm: vmId }, `${UNDECIDED} (docs/vms.md, Migration)`)
         await delay(pauseMs, AbortSignal.timeout(pauseMs * 2))
       } catch (error) {
+        if (isAgentError(error, 'MIGRATION_SPLIT')) throw error
         ctx.progress({ phase: 'waiting for the target host to say where the VM is' })
         ctx.log.warn({ vm: vmId, err: errorText(error) }, 'the target host has not said yet where the VM is')
         await delay(pauseMs, AbortSignal.timeout(pauseMs * 2))
       }
+    }
+  }
+
+  #unlessSplit<T>(vmId: string, asked: Promise<T>, ctx: OpContext): Promise<T> {
+    const { parts, inventory } = this.#options
+    return unlessSplit(
+      asked,
+      (signal) => isSplitAtSource(vmId, parts.client, signal),
+      () => splitFromHere(vmId, inventory.nameOf(vmId), 'kept'),
+      ctx,
+    )
+  }
+
+  /** Brings a migration to its end whose guest is at the target without all of its memory. What of it is here stays, paused as it is; without, the VM is taken off this host. Throws MIGRATION_SPLIT. */
+  async #split(
+    request: MigrationRequest,
+    journal: OutgoingJournal,
+    ctx: OperationContext<OutgoingJournal>,
+  ): Promise<OutgoingResult> {
+    const { vmId } = request
+    const { parts, inventory } = this.#options
+    const rest = await this.#patiently(ctx, () => restAtSource(vmId, parts.client, context(ctx)))
+    if (rest === 'kept') throw splitFromHere(vmId, inventory.nameOf(vmId), 'kept')
+    const moved: OutgoingJournal = { ...journal, phase: 'moved', lost: true }
+    await ctx.save(moved)
+    return this.#leave(request, moved, ctx)
+  }
+
+  // It is the target that writes to its disks now. Those that this agent takes again after a restart are told apart there (vm-leases.ts).
+  async #leaveLeases(vmId: string, ctx: OpContext): Promise<void> {
+    const { deps, client } = this.#options.parts
+    try {
+      const { signal } = context(ctx)
+      const xml = await readDomainXml(client, domainRef(vmId), vmId, signal)
+      if (xml !== undefined) await deps.leases?.leave(parseDomain(xml), { ...ctx, signal })
+    } catch (error) {
+      ctx.log.warn({ vm: vmId, err: errorText(error) }, 'the lease of a VM whose migration broke off remains here')
     }
   }
 
@@ -290,6 +336,7 @@ export class OutgoingMigrations {
     const { vmId } = request
     const target = connect(request.target)
     if (isAgentError(ctx.signal.reason, 'SHUTTING_DOWN')) throw ctx.signal.reason
+    if (isAgentError(why, 'MIGRATION_SPLIT')) throw why
     ctx.log.warn({ vm: vmId, phase: journal.phase, err: errorText(why) }, 'a migration ends early')
     if (journal.phase === 'moved') return this.#leave(request, journal, ctx)
     const settle = () => this.#patiently(ctx, () => settleSource(vmId, parts, context(ctx)))
@@ -306,6 +353,7 @@ export class OutgoingMigrations {
     }
     const conclude = async () => {
       const outcome = await this.#decide(target, request, undefined, ctx)
+      if (outcome.state === 'arrived' && outcome.split === true) return this.#split(request, journal, ctx)
       if (outcome.state === 'arrived') {
         await ctx.save({ ...journal, phase: 'moved' })
         return this.#leave(request, { ...journal, phase: 'moved' }, ctx)
@@ -338,6 +386,7 @@ export class OutgoingMigrations {
     }
     // Of a VM that is off libvirt tells nothing when it goes.
     if (journal.off) inventory.movedAway(vmId, name)
+    if (journal.lost === true) throw splitFromHere(vmId, name, 'lost')
     return left
   }
 

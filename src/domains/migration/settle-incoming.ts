@@ -13,6 +13,7 @@ import { domainRef, findDomain } from '../libvirt-domain.ts'
 import { vmError } from '../libvirt-errors.ts'
 import { removeDomain } from '../vm-remains.ts'
 import type { MigrationParts } from './build-offer.ts'
+import { postCopyStateOf } from './split.ts'
 
 const TIMEOUT_MS = 30_000
 const POLL_MS = 250
@@ -25,7 +26,7 @@ interface SettleParts {
 }
 
 /**
- * What became of a VM that was coming in when the thread to it broke: `arrived` when it runs here, else `gone`, which it is made when a QEMU only waits. `opening`: it cannot have run; `refused`: libvirt has said
+ * What became of a VM that was coming in when the thread to it broke: `arrived` when it runs here, `split` when it is here without all of its memory and no more comes, else `gone`, which it is made when a QEMU only waits. `opening`: it cannot have run; `refused`: libvirt has said
  * itself that it does not let it run. One that came while it was `off` is made here by its definition alone, after `opening`: what is here before is `foreign`, somebody else's.
  * Errors: LIBVIRT_*, when it cannot be told.
  */
@@ -34,7 +35,7 @@ export async function settleIncoming(
   phase: 'opening' | 'finishing',
   { client, deps }: SettleParts,
   ctx: OpContext,
-): Promise<'arrived' | 'gone' | 'foreign'> {
+): Promise<'arrived' | 'gone' | 'foreign' | 'split'> {
   const { vmId } = vm
   const options = { timeoutMs: TIMEOUT_MS, signal: ctx.signal, mayOverlap: true }
   const dom = domainRef(vmId)
@@ -51,6 +52,13 @@ export async function settleIncoming(
     try {
       // Of a VM that is off libvirt tells no job.
       const before = await readState()
+      const postCopy = postCopyStateOf(before)
+      // After a libvirtd that was killed, what goes on without it is called broken off as well, until it has ended.
+      if (postCopy === 'split' && monotonicMs() - since > UNDECIDED_MS) return 'split'
+      if (postCopy !== undefined) {
+        await delay(POLL_MS, ctx.signal)
+        continue
+      }
       const busy = !isDown(before.state) && (await hasJob(dom, client, options))
       // It may have been let run since, or have ended.
       const { state, reason } = await readState()
@@ -62,8 +70,6 @@ export async function settleIncoming(
       }
       if (!busy || monotonicMs() - since > UNDECIDED_MS) {
         if (state !== VIR_DOMAIN_STATE.PAUSED) return 'arrived'
-        // From the switch on its memory is newer here than where it was, however that ended.
-        if (reason === VIR_DOMAIN_PAUSED.POSTCOPY || reason === VIR_DOMAIN_PAUSED.POSTCOPY_FAILED) return 'arrived'
         const waits = reason === VIR_DOMAIN_PAUSED.MIGRATION || reason === VIR_DOMAIN_PAUSED.STARTING_UP
         return (await isDefined()) && (vm.paused || !waits) ? 'arrived' : await remove()
       }
