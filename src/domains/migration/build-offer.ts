@@ -1,4 +1,4 @@
-import { access, readFile } from 'node:fs/promises'
+import { access, open } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
@@ -18,6 +18,7 @@ import { readXml, toNode } from '../read-xml.ts'
 import { hasSavedState } from '../saved-state.ts'
 import { SEED_DIGEST_FILE } from '../seed-record.ts'
 import { hasVariables } from '../snapshot-kind.ts'
+import type { ConsoleMark } from './console-tail.ts'
 import type { MigrationOffer, OfferedDisk, OfferedFile } from './messages.ts'
 import { readJob } from './read-job.ts'
 
@@ -104,18 +105,32 @@ export async function buildOffer(
   }
 }
 
-/** The VM's own small files. */
-export async function readFiles(directory: string): Promise<OfferedFile[]> {
+/** The VM's own small files, and how much of its console log is among them. */
+export async function readFiles(directory: string): Promise<{ files: OfferedFile[]; console?: ConsoleMark }> {
   const files: OfferedFile[] = []
+  let console: ConsoleMark | undefined
   for (const name of MOVED_FILES) {
-    const bytes = await readFile(path.join(directory, name)).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw error
-    })
-    if (bytes === undefined) continue
-    files.push({ name, content: (await compress(bytes)).toString('base64') })
+    const read = await readWhole(path.join(directory, name))
+    if (read === undefined) continue
+    if (name === CONSOLE_LOG) console = { inode: read.inode, size: read.bytes.length }
+    files.push({ name, content: (await compress(read.bytes)).toString('base64') })
   }
-  return files
+  return console === undefined ? { files } : { files, console }
+}
+
+// By one handle: virtlogd may put the file of that name aside at any time.
+async function readWhole(file: string): Promise<{ bytes: Buffer; inode: number } | undefined> {
+  try {
+    const handle = await open(file)
+    try {
+      return { bytes: await handle.readFile(), inode: (await handle.stat()).ino }
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** MIGRATION_REFUSED with every obstacle. */

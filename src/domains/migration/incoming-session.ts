@@ -17,8 +17,8 @@ export class IncomingSession {
   readonly opened = Promise.withResolvers<OpenedMigration>()
   readonly prepareCall = Promise.withResolvers<PrepareCall>()
   readonly prepared = Promise.withResolvers<PreparedMigration>()
-  /** The cookie of the transfer. */
-  readonly finishCall = Promise.withResolvers<string>()
+  /** The cookie of the transfer, and what the guest printed during it (console-tail.ts). */
+  readonly finishCall = Promise.withResolvers<{ readonly cookie: string; readonly consoleTail: string | undefined }>()
   /** What libvirt said at the end, base64. */
   finishCookie = ''
   readonly #over = new AbortController()

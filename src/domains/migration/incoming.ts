@@ -25,6 +25,7 @@ import { vmLock } from '../power.ts'
 import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } from '../vm-remains.ts'
 import { refused, type MigrationParts } from './build-offer.ts'
 import { judgeOffer } from './check-offer.ts'
+import { appendConsoleTail } from './console-tail.ts'
 import { strangeCookie, strangeFlags, strangeParts } from './guest-xml.ts'
 import { IncomingSession } from './incoming-session.ts'
 import type {
@@ -162,13 +163,19 @@ export class IncomingMigrations implements MigrationTarget {
     return Promise.resolve(session !== undefined && !session.over.aborted)
   }
 
-  async finish(id: string, vmId: string, cookie: string | undefined, signal: AbortSignal): Promise<MigrationOutcome> {
+  async finish(
+    id: string,
+    vmId: string,
+    cookie: string | undefined,
+    signal: AbortSignal,
+    consoleTail?: string,
+  ): Promise<MigrationOutcome> {
     const { operations, parts } = this.#options
     const session = this.#sessions.get(id)
     if (session !== undefined) {
       session.heard()
       if (cookie === undefined) session.cancel('the source ended the migration')
-      else session.finishCall.resolve(cookie)
+      else session.finishCall.resolve({ cookie, consoleTail })
     }
     const record = operations.get(id)
     if (record === undefined) {
@@ -298,7 +305,7 @@ export class IncomingMigrations implements MigrationTarget {
       afterStep?.('prepared')
       session.prepared.resolve({ uri: uri_out ?? '', cookie: Buffer.from(cookie_out).toString('base64') })
       ctx.progress({ phase: 'receiving' })
-      const cookie = await session.next(session.finishCall.promise)
+      const { cookie, consoleTail } = await session.next(session.finishCall.promise)
       // The definition for its next start comes only now.
       allow(() => strangeCookie(cookie, limits))
       session.decide()
@@ -307,6 +314,7 @@ export class IncomingMigrations implements MigrationTarget {
       journal = { phase: 'finishing', configXml: opened.configXml, ...kept }
       await ctx.save(journal)
       afterStep?.('finishing')
+      if (consoleTail !== undefined) await appendConsoleTail(limits.directory, consoleTail, ctx)
       const postCopy = (call.flags & VIR_MIGRATE.POSTCOPY) !== 0
       const finished = dedicated.call(
         'remote:DOMAIN_MIGRATE_FINISH3_PARAMS',

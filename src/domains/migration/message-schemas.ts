@@ -56,6 +56,7 @@ export const filesSchema: z.ZodType<OfferedFile[]> = z
   .array(z.object({ name: short, content: z.base64().max(MAX_FILE) }))
   .max(8)
 
+export const consoleTailSchema = z.base64().max(2 * 1024 * 1024)
 export const cookieSchema = z.base64().max(MAX_COOKIE)
 export const xmlSchema = z.string().max(MAX_XML)
 

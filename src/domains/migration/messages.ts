@@ -97,6 +97,12 @@ export interface MigrationTarget {
   ): Promise<PreparedMigration>
   /** A sign of life of the source: without one the target gives up. False when the migration is over there. */
   alive(id: string, signal: AbortSignal): Promise<boolean>
-  /** Lets the VM run at the target (with the `cookie` of the transfer; an empty one for a VM that is off, which is defined there), or ends the migration (without). Either way the answer is how it ended. */
-  finish(id: string, vmId: string, cookie: string | undefined, signal: AbortSignal): Promise<MigrationOutcome>
+  /** Lets the VM run at the target (with the `cookie` of the transfer; an empty one for a VM that is off, which is defined there), or ends the migration (without). Either way the answer is how it ended. `consoleTail` is what the guest printed since `open` (console-tail.ts). */
+  finish(
+    id: string,
+    vmId: string,
+    cookie: string | undefined,
+    signal: AbortSignal,
+    consoleTail?: string,
+  ): Promise<MigrationOutcome>
 }

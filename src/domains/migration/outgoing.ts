@@ -17,6 +17,7 @@ import { vmError } from '../libvirt-errors.ts'
 import { vmLock } from '../power.ts'
 import { hasSavedState } from '../saved-state.ts'
 import { buildOffer, readFiles, refused, type MigrationParts } from './build-offer.ts'
+import { readConsoleTail } from './console-tail.ts'
 import type { MigrationOffer, MigrationOutcome, MigrationTarget, OfferCheck } from './messages.ts'
 import { confirm, flagsOf, limitsOf } from './migrate-calls.ts'
 import { followJob } from './migration-job.ts'
@@ -139,7 +140,8 @@ export class OutgoingMigrations {
     let begun = false
     const heart = beatTo(target, ctx.id)
     try {
-      const opened = await target.open(offer, await readFiles(offer.directory), ctx.signal)
+      const { files, console: mark } = await readFiles(offer.directory)
+      const opened = await target.open(offer, files, ctx.signal)
       if (offer.off) {
         const hand = async () => {
           // This agent does not start it under its lock; who does by libvirt's own means has other plans.
@@ -189,7 +191,8 @@ export class OutgoingMigrations {
       const performed = await this.#perform(dedicated, request, prepared, [...params, ...limitsOf(request)], flags, ctx)
       afterStep?.('performed')
       await enter('deciding')
-      const outcome = await this.#decide(target, request, performed, ctx, () => dedicated.close())
+      const tail = mark === undefined ? undefined : await readConsoleTail(offer.directory, mark, ctx)
+      const outcome = await this.#decide(target, request, performed, ctx, { letGo: () => dedicated.close(), tail })
       if (outcome.state === 'cancelled') {
         await confirm(dedicated, vmId, flags, '', 1).catch((error: unknown) => {
           ctx.log.warn({ vm: vmId, err: errorText(error) }, 'libvirt did not take the guest back by itself')
@@ -251,7 +254,7 @@ export class OutgoingMigrations {
     request: MigrationRequest,
     cookie: string | undefined,
     ctx: OperationContext<OutgoingJournal>,
-    letGo?: () => void,
+    { letGo, tail }: { readonly letGo?: () => void; readonly tail?: string | undefined } = {},
   ): Promise<Exclude<MigrationOutcome, { state: 'unknown' }>> {
     const { vmId } = request
     ctx.progress({ phase: 'switching' })
@@ -259,7 +262,7 @@ export class OutgoingMigrations {
       // The agent may stop; who cancels has to wait for the answer all the same.
       if (isAgentError(ctx.signal.reason, 'SHUTTING_DOWN')) throw ctx.signal.reason
       try {
-        const asked = target.finish(ctx.id, vmId, cookie, AbortSignal.timeout(CALL_TIMEOUT_MS))
+        const asked = target.finish(ctx.id, vmId, cookie, AbortSignal.timeout(CALL_TIMEOUT_MS), tail)
         const outcome: MigrationOutcome = await (request.options.postCopyAfterMs === undefined
           ? asked
           : this.#unlessSplit(vmId, asked, ctx))

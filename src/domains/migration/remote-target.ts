@@ -63,8 +63,9 @@ export function remoteTarget(origin: string, poster: JsonPoster): MigrationTarge
     open: (offer, files, signal) => ask(INCOMING_ROUTES.open, { offer, files }, openedSchema, signal),
     prepare: (id, call, signal) => ask(INCOMING_ROUTES.prepare, { id, ...call }, preparedSchema, signal),
     alive: async (id, signal) => (await ask(INCOMING_ROUTES.alive, { id }, aliveSchema, signal)).alive,
-    finish: (id, vmId, cookie, signal) =>
-      ask(INCOMING_ROUTES.finish, { id, vmId, ...(cookie === undefined ? {} : { cookie }) }, outcomeSchema, signal),
+    // What is undefined is not sent.
+    finish: (id, vmId, cookie, signal, consoleTail) =>
+      ask(INCOMING_ROUTES.finish, { id, vmId, cookie, consoleTail }, outcomeSchema, signal),
   }
 }
 

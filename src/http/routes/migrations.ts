@@ -3,6 +3,7 @@ import { parseUuid } from '../../core/ids.ts'
 import {
   aliveSchema,
   checkSchema,
+  consoleTailSchema,
   cookieSchema,
   filesSchema,
   offerSchema,
@@ -128,9 +129,10 @@ function incomingRoutes({ target }: MigrationService): Route[] {
       method: 'POST',
       url: INCOMING_ROUTES.finish,
       summary: 'Between agents: let the guest run here, or end the migration; the answer is how it ended',
-      body: z.object({ id, vmId: id, cookie: cookieSchema.optional() }),
+      body: z.object({ id, vmId: id, cookie: cookieSchema.optional(), consoleTail: consoleTailSchema.optional() }),
       responses: { 200: outcomeSchema },
-      handle: async ({ body, signal }) => ok(await target.finish(body.id, body.vmId, body.cookie, signal)),
+      handle: async ({ body, signal }) =>
+        ok(await target.finish(body.id, body.vmId, body.cookie, signal, body.consoleTail)),
     }),
   ]
 }

@@ -5,8 +5,8 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** What a guest without an operating system does when the power button is pressed; `echoes` sends back what comes in on COM1 and does nothing else, `fills` does so after it has filled 32 MiB of its memory, `panics` tells the panic device that it has given up. */
-export type Manners = 'obeys' | 'ignores' | 'echoes' | 'fills' | 'panics'
+/** What a guest without an operating system does when the power button is pressed; `echoes` sends back what comes in on COM1 and does nothing else, `fills` does so after it has filled 32 MiB of its memory, `panics` tells the panic device that it has given up; `counts` prints lines of five digits, one more each, 18 in a second. */
+export type Manners = 'obeys' | 'ignores' | 'echoes' | 'fills' | 'panics' | 'counts'
 
 const MESSAGE = Buffer.from('BOOTED\r\n\0')
 
@@ -42,6 +42,16 @@ const MAIN: Readonly<Record<Manners, readonly number[]>> = {
   ],
   ignores: [0xfb, 0xf4, 0xeb, 0xfc], // sti; hlt; again
   panics: [0xba, 0x05, 0x05, 0xb0, 0x01, 0xee, 0xfb, 0xf4, 0xeb, 0xfc], // pvpanic: panicked; then as `ignores`
+  counts: [
+    0xfb, 0xf4, // sti; hlt: the timer of the BIOS
+    0xbe, 0x43, 0x7c, // the last digit
+    0xfe, 0x04, 0x80, 0x3c, 0x3a, 0x75, 0x06, // one more; beyond 9:
+    0xc6, 0x04, 0x30, 0x4e, 0xeb, 0xf3, // 0, and one more of the digit before
+    0xbe, 0x3f, 0x7c, 0xac, 0x84, 0xc0, 0x74, 0xe6, // next character, until 0
+    0x88, 0xc4, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x20, 0x74, 0xfb, // wait until the last one is out
+    0xba, 0xf8, 0x03, 0x88, 0xe0, 0xee, 0xeb, 0xe9, // out to COM1
+    0x30, 0x30, 0x30, 0x30, 0x30, 0x0d, 0x0a, 0x00,
+  ],
   obeys: [
     0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, // power button enabled in PM1
     0xfb, 0xf4, // sti; hlt: the timer of the BIOS wakes it 18 times a second
