@@ -65,6 +65,8 @@ export function composeImages(base: Base, syncAgain: () => number) {
     patienceMs: config.downloads.retry_patience_secs * 1000,
     maxConcurrent: config.downloads.max_concurrent,
     ...(config.downloads.max_per_server === undefined ? {} : { maxPerServer: config.downloads.max_per_server }),
+    connections: config.downloads.connections,
+    connectionsByPool: config.downloads.connections_by_pool,
     proof: { require: config.images.require, requireByPool: config.images.require_by_pool },
     keyringsDir: config.images.keyrings_dir,
   }

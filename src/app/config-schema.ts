@@ -258,6 +258,8 @@ const paths = z
   })
   .prefault({})
 
+const connections = z.number().int().min(1).max(8)
+
 const downloads = z
   .strictObject({
     allow_private_addresses: z
@@ -286,6 +288,15 @@ const downloads = z
       .max(64)
       .optional()
       .describe('The same from one server. Default: no limit of its own.'),
+    connections: connections
+      .default(1)
+      .describe(
+        'Connections of one download to its server; more help where each is slow. A request may say otherwise.',
+      ),
+    connections_by_pool: z
+      .record(z.string(), connections)
+      .default({})
+      .describe('The same for downloads into single pools, by pool id.'),
   })
   .prefault({})
 

@@ -450,6 +450,8 @@ export interface DownloadRequest {
   readonly compress?: boolean
   /** More URLs of the same bytes, asked in order when the one before fails. */
   readonly mirrors?: readonly string[]
+  /** Connections to the server at the same time; absent = what the host is configured to. */
+  readonly connections?: number
   /** For the server of `url` alone. */
   readonly credentials?: DownloadCredentials
 }

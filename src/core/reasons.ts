@@ -749,7 +749,7 @@ export const REASONS = {
   ),
   DOWNLOAD_RANGE: reason(
     'UNAVAILABLE',
-    'The server was asked for the rest of the content and sent other bytes.',
+    'The server was asked for a part of the content and sent other bytes.',
     'Look at proxies on the way; give a mirror.',
   ),
   DOWNLOAD_CHANGED: reason(

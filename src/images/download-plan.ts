@@ -5,7 +5,7 @@ import { AgentError, isAgentError } from '../core/errors.ts'
 import { parseId, quote } from '../core/ids.ts'
 import type { DiskFormat, DownloadRequest } from '../core/model.ts'
 import { parseFetchUrl, type UrlRewrite } from '../platform/fetch-policy.ts'
-import type { FetchNetwork } from '../platform/http-fetch.ts'
+import type { FetchNetwork } from '../platform/fetch-connection.ts'
 import { isInside, parseAbsolutePath, TEMP_SUFFIX } from '../platform/files.ts'
 import type { PoolAccess, PoolPlace } from '../storage/pool-access.ts'
 import type { PoolGuard } from '../storage/pool-guard.ts'
@@ -37,6 +37,10 @@ export interface DownloadSettings {
   readonly maxConcurrent: number
   /** The same from one server; absent = no limit of its own. */
   readonly maxPerServer?: number
+  /** Connections of one download to its server, unless the request says; absent = 1. */
+  readonly connections?: number
+  /** The same for single pools, by pool id. */
+  readonly connectionsByPool?: Readonly<Record<string, number>>
   /** The least proof of an image. */
   readonly proof: ProofPolicy
   /** How hosts share work on a pool; each works for itself when absent. */
@@ -73,11 +77,15 @@ export interface DownloadParams {
   readonly format?: DiskFormat
   readonly compress?: boolean
   readonly mirrors?: readonly string[]
+  /** Connections to its server at the same time, where the request says. */
+  readonly connections?: number
   /** Of what the CredentialBook keeps for the job. */
   readonly credentialsKey?: string
 }
 
 const MAX_MIRRORS = 16
+/** Connections of one download; each has 8 MiB of memory. */
+export const MAX_CONNECTIONS = 8
 // Room for the suffixes of temp files and manifests within the 255 bytes of a name.
 const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,179}$/
 
@@ -122,6 +130,7 @@ export async function planImage(
     ...(request.format === undefined ? {} : { format: request.format }),
     ...(request.compress === true ? { compress: true } : {}),
     ...parseMirrors(request, settings),
+    ...parseConnections(request),
   }
   // What is asked of the proof is known once the pool is.
   const proven = (poolId: string) => {
@@ -201,6 +210,17 @@ async function findPool(
 function parseMirrors({ mirrors = [] }: DownloadRequest, settings: DownloadSettings): { mirrors?: readonly string[] } {
   if (mirrors.length > MAX_MIRRORS) throw new AgentError('INVALID_REQUEST', `mirrors: give at most ${MAX_MIRRORS}`)
   return mirrors.length === 0 ? {} : { mirrors: mirrors.map((mirror) => parseFetchUrl(mirror, settings).href) }
+}
+
+function parseConnections({ connections }: DownloadRequest): { connections?: number } {
+  if (connections === undefined) return {}
+  if (Number.isInteger(connections) && connections >= 1 && connections <= MAX_CONNECTIONS) return { connections }
+  throw new AgentError('INVALID_REQUEST', `connections: give a whole number from 1 to ${MAX_CONNECTIONS}`)
+}
+
+/** How many connections a download may have to its server: what the request says, else its pool, else the host. */
+export function connectionsOf({ connections, poolId }: DownloadParams, settings: DownloadSettings): number {
+  return connections ?? settings.connectionsByPool?.[poolId] ?? settings.connections ?? 1
 }
 
 function chooseFileName(request: DownloadRequest, url: URL): string {

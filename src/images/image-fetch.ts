@@ -8,6 +8,7 @@ import { DurableWriter } from './durable-writer.ts'
 import type { ImageSource } from './image-source.ts'
 import { keepSpace } from './keep-space.ts'
 import { PacedSink, type TokenBucket } from './paced-sink.ts'
+import { ReadAhead, type ReceiveEnd } from './read-ahead/read-ahead.ts'
 import { StallClock } from './stall-clock.ts'
 import { checkDigest, type Checksum, type DigestAlgorithm, type Digests } from './verify.ts'
 
@@ -61,8 +62,10 @@ class Transfer {
   readonly #signal: AbortSignal
   #writer: DurableWriter | undefined
   #waitingFor: 'server' | 'disk' | 'nothing' = 'nothing'
-  /** Ends the present connection alone. */
+  /** Ends the present connection alone, or all of them. */
   #connection = new AbortController()
+  /** Set while several connections bring the content. */
+  #readAhead: ReadAhead | undefined
 
   constructor(source: ImageSource, request: TransferRequest) {
     this.#source = source
@@ -89,14 +92,14 @@ class Transfer {
     let download = first
     for (;;) {
       await this.#prepareWriter(download)
-      const error = await this.#receive(download)
-      if (error === undefined) {
+      const end = await this.#receive(download)
+      if (end === 'whole') {
         const whole = await this.#finish()
         if (whole !== undefined) return whole
       }
       const writer = this.#writer
       this.#source.reached(writer?.bytesAccepted ?? 0)
-      if (error !== undefined) await this.#source.recover(error, this.#signal)
+      if (typeof end !== 'string') await this.#source.recover(end, this.#signal)
       download = await this.#source.open(writer?.bytesAccepted ?? 0, this.#signal)
     }
   }
@@ -126,27 +129,47 @@ class Transfer {
     await writer?.close()
   }
 
-  // The whole content, or the fault that ended the connection before it.
-  async #receive(download: OpenDownload): Promise<AgentError | undefined> {
+  async #receive(download: OpenDownload): Promise<ReceiveEnd> {
     const writer = this.#writer
     if (writer === undefined) throw new AgentError('INTERNAL', 'a connection without a file to write to')
     this.#connection = new AbortController()
+    const signal = AbortSignal.any([this.#signal, this.#connection.signal])
     this.#waitingFor = 'server'
-    let fault: AgentError | undefined
     try {
-      await download.receive(
-        new PacedSink(writer, this.#request.bucket),
-        AbortSignal.any([this.#signal, this.#connection.signal]),
-      )
-    } catch (error) {
-      this.#signal.throwIfAborted()
-      fault = toAgentError(error)
+      const isSegment = download.isPart && this.#source.connections > 1
+      return isSegment
+        ? await this.#receiveSegments(download, writer, signal)
+        : await this.#receiveStream(download, writer, signal)
     } finally {
       this.#waitingFor = 'nothing'
     }
+  }
+
+  async #receiveSegments(first: OpenDownload, writer: DurableWriter, signal: AbortSignal): Promise<ReceiveEnd> {
+    this.#readAhead = new ReadAhead(this.#source, first, writer, this.#request.bucket)
+    try {
+      return await this.#readAhead.run(signal)
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      // What the clock found is a fault of the server; all others were seen to.
+      if (this.#connection.signal.aborted) return toAgentError(this.#connection.signal.reason)
+      throw error
+    } finally {
+      this.#readAhead = undefined
+    }
+  }
+
+  async #receiveStream(download: OpenDownload, writer: DurableWriter, signal: AbortSignal): Promise<ReceiveEnd> {
+    let fault: AgentError | undefined
+    try {
+      await download.receive(new PacedSink(writer, this.#request.bucket), signal)
+    } catch (error) {
+      this.#signal.throwIfAborted()
+      fault = toAgentError(error)
+    }
     const total = this.#source.content?.totalLength
-    if (total === undefined) return fault
-    if (writer.bytesAccepted === total) return undefined
+    if (total === undefined) return fault ?? 'whole'
+    if (writer.bytesAccepted === total) return 'whole'
     if (writer.bytesAccepted > total) {
       throw new AgentError('DOWNLOAD_CHANGED', `${download.finalUrl} sent more than the ${total} bytes it announced`)
     }
@@ -176,9 +199,11 @@ class Transfer {
 
   #tick(): void {
     const writer = this.#writer
-    const counters = { bytesReceived: writer?.bytesAccepted ?? 0, bytesDurable: writer?.bytesDurable ?? 0 }
+    const bytesReceived = (writer?.bytesAccepted ?? 0) + (this.#readAhead?.bytesHeld ?? 0)
+    const counters = { bytesReceived, bytesDurable: writer?.bytesDurable ?? 0 }
     this.#request.onEvent(counters)
-    if (writer === undefined || this.#waitingFor === 'nothing') this.#clock.rest()
+    const isResting = this.#waitingFor === 'nothing' || this.#readAhead?.isResting === true
+    if (writer === undefined || isResting) this.#clock.rest()
     else this.#check(counters, this.#waitingFor === 'server' && !writer.full)
     if (this.#source.content?.totalLength === undefined)
       keepSpace(path.dirname(this.#request.file), 'the server does not say how much is still to come').catch(

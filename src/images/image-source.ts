@@ -1,8 +1,10 @@
 import { AgentError, errorText, isAgentError, toAgentError } from '../core/errors.ts'
 import { delay } from '../platform/clock.ts'
-import { ifRangeOf, type RangeRequest, type Validators } from '../platform/http-answer.ts'
+import type { FetchConnection } from '../platform/fetch-connection.ts'
+import { ifRangeOf, type RangeRequest } from '../platform/http-answer.ts'
 import { openDownload, type FetchOptions, type OpenDownload } from '../platform/http-fetch.ts'
 import { isTransient, Retries } from './retries.ts'
+import { agrees, type Agreement, type SourceContent } from './source-content.ts'
 
 /** Where the bytes of an image come from. */
 export interface SourceOrder {
@@ -11,23 +13,16 @@ export interface SourceOrder {
   /** The digest of the whole is known: parts without a validator may be joined, for the end proves them. */
   readonly proven: boolean
   readonly patienceMs: number
+  /** How many connections to one server bring it at the same time, where the server can do that. */
+  readonly connections: number
   readonly fetch: Omit<FetchOptions, 'signal' | 'range'>
-}
-
-/** What is known of the content that the bytes so far are part of; kept in the journal. */
-export interface SourceContent {
-  /** Index of the URL it came from. */
-  readonly source: number
-  /** Where its redirects led, with query. */
-  readonly location: string
-  readonly finalUrl: string
-  readonly totalLength?: number
-  readonly validators: Validators
 }
 
 /** Tells what happened on the way, for the log of the job. */
 export type SourceNotice = (text: string, facts?: Readonly<Record<string, string | number>>) => void
 
+/** Bytes of one request when several connections bring them. */
+export const SEGMENT_BYTES = 4 * 1024 * 1024
 /** How often everything is fetched anew from servers that send no parts. */
 const MAX_WHOLE_AGAIN = 3
 /** Failures of the server that redirects led to before the URL itself is asked again. */
@@ -45,6 +40,9 @@ export class ImageSource {
   #current: number
   #strays = 0
   readonly #partsRefused = new Set<number>()
+  /** Sources that one connection is used for. */
+  readonly #narrow = new Set<number>()
+  #connections: number
   #changes = 0
   #wholeAgain = 0
   /** What ended the last connection. */
@@ -57,6 +55,7 @@ export class ImageSource {
     this.#order = order
     this.#notice = notice
     this.#content = content
+    this.#connections = order.connections
     this.#current = content?.source ?? 0
     this.#retries = new Retries({ patienceMs: order.patienceMs, sources: order.urls.length }, this.#current)
   }
@@ -64,6 +63,23 @@ export class ImageSource {
   /** Known after the first `open`. */
   get content(): SourceContent | undefined {
     return this.#content
+  }
+
+  /** How many connections the present source is asked over. With more than one, `open` asks for a segment only. */
+  get connections(): number {
+    return this.#narrow.has(this.#current) || this.#partsRefused.has(this.#current) ? 1 : this.#connections
+  }
+
+  /** The present source serves no more than `connections`. */
+  limit(connections: number, fault: AgentError): void {
+    this.#connections = connections
+    this.#notice('the server refuses some of the connections; going on with fewer', { connections, err: fault.message })
+  }
+
+  /** From now on one connection is used for the present source. */
+  narrow(why: string): void {
+    this.#narrow.add(this.#current)
+    this.#notice(`going on with one connection: ${why}`, { url: this.#content?.finalUrl ?? '' })
   }
 
   /** Notes how many bytes of the content are here. */
@@ -85,8 +101,25 @@ export class ImageSource {
     }
   }
 
-  /** After a failed attempt: resolves when the next one is due. Throws when there is none. */
-  async recover(error: unknown, signal: AbortSignal): Promise<void> {
+  /**
+   * A segment of the present content, `to` included, beside other connections; at least its beginning. Errors: those of openDownload, DOWNLOAD_RANGE (also when something else than that content
+   * came).
+   */
+  async openSegment(from: number, to: number, connection: FetchConnection, signal: AbortSignal): Promise<OpenDownload> {
+    const content = this.#content
+    const ifRange = ifRangeOf(content?.validators ?? {})
+    if (content === undefined || ifRange === undefined) throw new AgentError('INTERNAL', 'a part of unknown content')
+    const options = { ...this.#order.fetch, signal, range: { from, to, ifRange } }
+    const download = await openDownload(content.location, options, connection)
+    const same = agrees(content, download, content.source)
+    if (download.isPart && same !== 'no') return download
+    download.close()
+    const what = same === 'no' ? 'a part of another content' : 'everything'
+    throw new AgentError('DOWNLOAD_RANGE', `${download.finalUrl} was asked for a part of the content and sent ${what}`)
+  }
+
+  /** After a failed attempt: resolves when the next one is due, with true when it is to ask another source. Throws when there is none. */
+  async recover(error: unknown, signal: AbortSignal): Promise<boolean> {
     signal.throwIfAborted()
     this.#fault = toAgentError(error)
     const { source, delayMs } = this.#retries.after(error)
@@ -95,8 +128,10 @@ export class ImageSource {
       delayMs,
       source: source + 1,
     })
+    const moves = source !== this.#current
     this.#current = source
     await delay(delayMs, signal)
+    return moves
   }
 
   /** After the whole proved to be wrong (`error`): resolves when it may be fetched again from the first byte, from here or a mirror. Throws `error` when there is no reason to hope for other bytes. */
@@ -113,17 +148,35 @@ export class ImageSource {
     try {
       const download = await this.#connect(range, signal)
       try {
-        return this.#accept(download, at, range)
+        this.#accept(download, at, range)
+        if (!this.#mustNarrow(download, range)) return download
       } catch (error) {
         download.close()
         throw error
       }
+      download.close()
     } catch (error) {
-      if (range === undefined || !isAgentError(error, 'DOWNLOAD_RANGE')) throw error
-      this.#partsRefused.add(this.#current)
-      this.#notice('parts of this server are of no use; asking for everything', { err: errorText(error) })
-      return this.#attempt(at, signal)
+      if (range === undefined) throw error
+      if (isAgentError(error, 'DOWNLOAD_RANGE')) {
+        this.#partsRefused.add(this.#current)
+        this.#notice('parts of this server are of no use; asking for everything', { err: errorText(error) })
+      } else if (range.to !== undefined && isAgentError(error, 'DOWNLOAD_HTTP_STATUS') && !isTransient(error)) {
+        // There are servers that refuse to send parts, or so many of them.
+        this.narrow(error.message)
+      } else throw error
     }
+    return this.#attempt(at, signal)
+  }
+
+  // True when what came is only a segment that no others can be put beside.
+  #mustNarrow({ isPart, totalLength }: OpenDownload, range: RangeRequest | undefined): boolean {
+    if (range?.to === undefined || (isPart && (totalLength ?? Infinity) <= range.to + 1)) return false
+    if (!isPart) this.narrow('the server does not send parts')
+    else if (totalLength === undefined) this.narrow('the server does not say how much there is')
+    else if (ifRangeOf(this.#content?.validators ?? {}) === undefined)
+      this.narrow('nothing tells whether parts are of the same content')
+    else return false
+    return isPart
   }
 
   async #connect(range: RangeRequest | undefined, signal: AbortSignal): Promise<OpenDownload> {
@@ -154,13 +207,15 @@ export class ImageSource {
 
   #rangeFrom(at: number): RangeRequest | undefined {
     const content = this.#content
-    if (at === 0 || content === undefined || this.#partsRefused.has(this.#current)) return undefined
+    if (this.#partsRefused.has(this.#current)) return undefined
+    const segment = this.connections > 1 ? { to: at + SEGMENT_BYTES - 1 } : {}
+    if (at === 0 || content === undefined) return this.connections > 1 ? { from: 0, ...segment } : undefined
     const ifRange = content.source === this.#current ? ifRangeOf(content.validators) : undefined
     if (ifRange === undefined && !this.#order.proven) return undefined
-    return { from: at, ...(ifRange === undefined ? {} : { ifRange }) }
+    return { from: at, ...segment, ...(ifRange === undefined ? {} : { ifRange }) }
   }
 
-  #accept(download: OpenDownload, at: number, range: RangeRequest | undefined): OpenDownload {
+  #accept(download: OpenDownload, at: number, range: RangeRequest | undefined): void {
     const before = this.#content
     const same = before === undefined ? 'unknown' : agrees(before, download, this.#current)
     if (download.from === at && at > 0) {
@@ -173,12 +228,14 @@ export class ImageSource {
       location: download.location,
       finalUrl: download.finalUrl,
       ...(totalLength === undefined ? {} : { totalLength }),
-      // A part may come without them.
-      validators: download.from > 0 ? { ...before?.validators, ...download.validators } : download.validators,
+      // A part may come without them; those of another source are of no use.
+      validators:
+        download.from > 0 && before?.source === this.#current
+          ? { ...before.validators, ...download.validators }
+          : download.validators,
     }
     this.#strays = 0
     if (download.from > 0) this.#joined = true
-    return download
   }
 
   #beginAgain(download: OpenDownload, before: SourceContent, same: Agreement, asked: boolean): void {
@@ -212,18 +269,4 @@ export class ImageSource {
       `${finalUrl} has ${totalLength} bytes, the source before it ${before.totalLength}: it is no mirror of it`,
     )
   }
-}
-
-type Agreement = 'yes' | 'no' | 'unknown'
-
-// Whether an answer is of the content known so far. Validators of one server say nothing about another one's.
-function agrees(before: SourceContent, { validators, totalLength }: OpenDownload, source: number): Agreement {
-  const sizes = [before.totalLength, totalLength]
-  if (sizes[0] !== undefined && sizes[1] !== undefined && sizes[0] !== sizes[1]) return 'no'
-  if (before.source !== source) return 'unknown'
-  for (const name of ['etag', 'lastModified'] as const) {
-    const [old, now] = [before.validators[name], validators[name]]
-    if (old !== undefined && now !== undefined) return old === now ? 'yes' : 'no'
-  }
-  return 'unknown'
 }

@@ -3,7 +3,7 @@ import { constants } from 'node:fs'
 import { open, rm, type FileHandle } from 'node:fs/promises'
 import { monotonicMs } from '../platform/clock.ts'
 import { errnoOf } from '../storage/worker/errno.ts'
-import type { SourceContent } from './image-source.ts'
+import type { SourceContent } from './source-content.ts'
 import type { Digests } from './verify.ts'
 
 /** How far a transfer has come, as a later run finds it. */

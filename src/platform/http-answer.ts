@@ -10,9 +10,10 @@ export interface Validators {
   readonly lastModified?: string
 }
 
-/** A request for the bytes from `from` on. With `ifRange` (a validator) the server sends everything instead when the content is another one. */
+/** A request for the bytes from `from` on, up to and with `to` when that is given. With `ifRange` (a validator) the server sends everything instead when the content is another one. */
 export interface RangeRequest {
   readonly from: number
+  readonly to?: number
   readonly ifRange?: string
 }
 
@@ -24,6 +25,8 @@ export interface BodyFacts {
   readonly location: string
   /** Where in the whole content the body begins: 0, or `from` of the range that was asked for. */
   readonly from: number
+  /** Of the range that was asked for, or a beginning of that; else all of the content. */
+  readonly isPart: boolean
   /** Announced length of the body; undefined for a chunked or unbounded one. */
   readonly contentLength: number | undefined
   /** Length of the whole content, as far as it is told. */
@@ -61,12 +64,14 @@ export function acceptAnswer(url: URL, status: number, headers: AnswerHeaders, r
     validators: strongValidators(headers),
     webPage: /^(text\/html|application\/xhtml)/i.test(text(headers['content-type']) ?? ''),
   }
-  if (status === 200 || range === undefined) return { ...common, from: 0, contentLength, totalLength: contentLength }
+  if (status === 200 || range === undefined) {
+    return { ...common, from: 0, isPart: false, contentLength, totalLength: contentLength }
+  }
   const part = parsePart(name, text(headers['content-range']), range)
   if (contentLength !== undefined && contentLength !== part.length) {
     throw rangeRefused(name, 'announced another length than that of the range it sends')
   }
-  return { ...common, from: range.from, contentLength, totalLength: part.total }
+  return { ...common, from: range.from, isPart: true, contentLength, totalLength: part.total }
 }
 
 /** The validator for If-Range, or undefined when there is none. */
@@ -79,7 +84,8 @@ function parsePart(name: string, value: string | undefined, range: RangeRequest)
   if (match === null) throw rangeRefused(name, 'sent a part without saying which')
   const [from, to] = [Number(match[1]), Number(match[2])]
   const total = match[3] === '*' ? undefined : Number(match[3])
-  if (from !== range.from || to < from || (total !== undefined && to >= total)) {
+  const last = Math.min(range.to ?? Infinity, (total ?? Infinity) - 1)
+  if (from !== range.from || to < from || to > last) {
     throw rangeRefused(name, `sent bytes ${from} to ${to} of ${match[3]} instead`)
   }
   return { length: to - from + 1, ...(total === undefined ? {} : { total }) }
@@ -108,5 +114,5 @@ function text(value: string | string[] | undefined): string | undefined {
 }
 
 function rangeRefused(name: string, why: string): AgentError {
-  return new AgentError('DOWNLOAD_RANGE', `${name} was asked for the rest of the content and ${why}`)
+  return new AgentError('DOWNLOAD_RANGE', `${name} was asked for a part of the content and ${why}`)
 }

@@ -1,50 +1,26 @@
 import type { Dispatcher } from 'undici'
-import connect from 'undici/lib/api/api-connect.js'
-import buildConnector from 'undici/lib/core/connect.js'
-import Dispatchers from 'undici/lib/dispatcher/dispatcher.js'
-import EnvHttpProxyAgent from 'undici/lib/dispatcher/env-http-proxy-agent.js'
 import { AgentError, errorText, isAgentError } from '../core/errors.ts'
-import { DirectSocket, type ByteSink } from './direct-socket.ts'
-import {
-  guardedLookup,
-  isNamedMirror,
-  parseFetchUrl,
-  rewriteUrl,
-  withoutQuery,
-  type FetchPolicy,
-} from './fetch-policy.ts'
-import { trustedAuthorities } from './trusted-authorities.ts'
+import type { ByteSink } from './direct-socket.ts'
+import { FetchConnection, type ConnectionRules, type Wire } from './fetch-connection.ts'
+import { isNamedMirror, parseFetchUrl, rewriteUrl, withoutQuery } from './fetch-policy.ts'
 import { acceptAnswer, type AnswerHeaders, type BodyFacts, type RangeRequest } from './http-answer.ts'
 
-// Loaded by file: the index brings fetch, caches and mocks with it, 13 MB in every transfer worker. The index would also add this method, which tunnels through proxies need.
-Object.assign(Dispatchers.prototype, { connect })
-
-/** How this host reaches servers; what is left out is taken from the environment. */
-export interface FetchNetwork {
-  /** More authorities to believe servers by, PEM. */
-  readonly caFile?: string
-  /** URL of the proxy for everything but `noProxy` (hosts and domains, separated by commas). */
-  readonly proxy?: string
-  readonly noProxy?: string
-}
-
-export interface FetchOptions extends FetchPolicy {
-  readonly network?: FetchNetwork
+export interface FetchOptions extends ConnectionRules {
   /** An Authorization header for this origin alone. */
   readonly authorization?: { readonly origin: string; readonly value: string }
-  /** Deadline for a connection, per hop. */
-  readonly connectTimeoutMs: number
   /** Deadline for the response headers, per hop. */
   readonly headersTimeoutMs: number
   /** Follow a redirect from https to http: only when the content is verified by other means. */
   readonly allowDowngrade: boolean
-  /** Asks for the rest of the content only; everything may come instead. */
+  /** Asks for a part of the content only; everything may come instead. */
   readonly range?: RangeRequest
   readonly signal: AbortSignal
 }
 
 /** An accepted response whose body has not been taken yet; the transfer waits until `receive`. */
 export interface OpenDownload extends BodyFacts {
+  /** Of use for another request once `receive` has resolved, when the end of the range was asked for. */
+  readonly connection: FetchConnection
   /**
    * Streams the body into `sink`, pausing while it is full. Resolves with the number of bytes at the complete end. Errors: DOWNLOAD_TRUNCATED, DOWNLOAD_CONNECT, abort reason.
    */
@@ -60,27 +36,41 @@ const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
  * GETs `url`, or what the policy has in its place, and follows redirects; every hop, and every address it resolves to, passes the policy. Proxies (`network`, else `http_proxy`, `https_proxy`, `no_proxy`) are honoured, servers believed by `trustedAuthorities`. Errors:
  * URL_REFUSED, DOWNLOAD_CONNECT (detail `certificate` when that is what was refused), DOWNLOAD_STALLED (no headers in time), those of acceptAnswer, abort reason.
  */
-export async function openDownload(url: string, options: FetchOptions): Promise<OpenDownload> {
+export async function openDownload(
+  url: string,
+  options: FetchOptions,
+  connection = new FetchConnection(),
+): Promise<OpenDownload> {
   let target = parseFetchUrl(rewriteUrl(url, options.rewrites), options)
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     options.signal.throwIfAborted()
-    const authorities = target.protocol === 'https:' ? await trustedAuthorities(options.network?.caFile) : undefined
-    const exchange = new Exchange(target, options, authorities)
+    const wire = await connection.to(target, options)
+    const exchange = new Exchange(target, options, wire)
     try {
       const { status, headers } = await exchange.headers
       if (!REDIRECTS.includes(status)) {
         const facts = acceptAnswer(target, status, headers, options.range)
+        const again = facts.isPart && options.range?.to !== undefined
         return {
           ...facts,
-          receive: (sink, signal) => exchange.receive(sink, facts.contentLength, signal),
-          close: () => exchange.close(),
+          connection,
+          async receive(sink, signal) {
+            let isWhole = false
+            try {
+              const bytes = await exchange.receive(sink, facts.contentLength, again ? 'again' : 'once', signal)
+              isWhole = true
+              return bytes
+            } finally {
+              if (!again || !isWhole) connection.close()
+            }
+          },
+          close: () => connection.close(),
         }
       }
-      const next = redirectTarget(target, headers['location'], options)
-      exchange.close()
-      target = next
+      target = redirectTarget(target, headers['location'], options)
+      connection.close()
     } catch (error) {
-      exchange.close()
+      connection.close()
       throw error
     }
   }
@@ -112,17 +102,16 @@ function requestHeaders({ origin }: URL, { range, authorization }: FetchOptions)
     accept: '*/*',
     'accept-encoding': 'identity',
     'user-agent': 'limiquantix-node',
-    ...(range === undefined ? {} : { range: `bytes=${range.from}-` }),
+    ...(range === undefined ? {} : { range: `bytes=${range.from}-${range.to ?? ''}` }),
     ...(range?.ifRange === undefined ? {} : { 'if-range': range.ifRange }),
   }
 }
 
-/** One request on one connection. */
+/** One request on a connection. */
 class Exchange {
   readonly headers: Promise<{ status: number; headers: AnswerHeaders }>
   readonly #name: string
-  readonly #agent: InstanceType<typeof EnvHttpProxyAgent>
-  readonly #direct: DirectSocket | undefined
+  readonly #direct: Wire['direct']
   readonly #headersArrived = Promise.withResolvers<{ status: number; headers: AnswerHeaders }>()
   readonly #ended = Promise.withResolvers<number>()
   #controller: Dispatcher.DispatchController | undefined
@@ -130,37 +119,14 @@ class Exchange {
   #received = 0
   #expected: number | undefined
 
-  constructor(url: URL, options: FetchOptions, authorities: string[] | undefined) {
+  constructor(url: URL, options: FetchOptions, { agent, direct }: Wire) {
     this.#name = withoutQuery(url)
-    this.#direct = url.protocol === 'http:' ? new DirectSocket() : undefined
-    const { proxy, noProxy } = options.network ?? {}
-    const trust = authorities === undefined ? {} : { ca: authorities }
-    this.#agent = new EnvHttpProxyAgent({
-      ...(proxy === undefined ? {} : { httpProxy: proxy, httpsProxy: proxy }),
-      ...(noProxy === undefined ? {} : { noProxy }),
-      requestTls: trust,
-      connections: 1,
-      pipelining: 1,
-      allowH2: false,
-      // The owner of the transfer has its own stall clock; undici's does not run under back-pressure.
-      bodyTimeout: 0,
-      headersTimeout: 0,
-      connectTimeout: options.connectTimeoutMs,
-      connect: buildConnector({
-        allowH2: false,
-        timeout: options.connectTimeoutMs,
-        lookup: guardedLookup(
-          isNamedMirror(url, options.rewrites) ? { ...options, allowPrivateAddresses: true } : options,
-        ),
-        ...trust,
-        ...(this.#direct === undefined ? {} : { onread: this.#direct.onread }),
-      }),
-    })
+    this.#direct = direct
     this.headers = this.#headersArrived.promise
     // Nobody waits for the end of a redirect or of a refused answer.
     this.#ended.promise.catch(() => undefined)
     this.#guardHeaders(options)
-    this.#agent.dispatch(
+    agent.dispatch(
       {
         origin: url.origin,
         path: url.pathname + url.search,
@@ -187,7 +153,13 @@ class Exchange {
     )
   }
 
-  async receive(sink: ByteSink, contentLength: number | undefined, signal: AbortSignal): Promise<number> {
+  /** `use` of the connection: past its parser only when it is used `once`, since the parser must have seen the end of an answer before the next one. */
+  async receive(
+    sink: ByteSink,
+    contentLength: number | undefined,
+    use: 'once' | 'again',
+    signal: AbortSignal,
+  ): Promise<number> {
     const onAbort = () => this.#ended.reject(signal.reason)
     signal.throwIfAborted()
     signal.addEventListener('abort', onAbort, { once: true })
@@ -197,8 +169,9 @@ class Exchange {
       this.#controller?.resume()
       this.#direct?.resume()
     }
+    const direct = use === 'once' ? this.#direct : undefined
     if (contentLength !== undefined)
-      this.#direct?.divert(
+      direct?.divert(
         sink,
         () => !this.#paused(),
         (count) => this.#take(count, contentLength),
@@ -212,13 +185,10 @@ class Exchange {
       sink.onSpace = undefined
       // The sink may be going on with another connection: what still arrives on this one is not for it.
       this.#sink = undefined
-      this.#direct?.stop()
-      this.close()
+      direct?.stop()
+      // A sink that became full with the last byte holds up the end of the answer.
+      if (use === 'again') this.#controller?.resume()
     }
-  }
-
-  close(): void {
-    this.#agent.destroy().catch(() => undefined)
   }
 
   #paused(): boolean {

@@ -22,6 +22,9 @@ const downloadRequest = z.object({
   format: z.enum(['qcow2', 'raw']).nullish(),
   compress: z.boolean().nullish(),
   mirrors: z.array(z.string()).nullish().meta({ description: 'more URLs of the same bytes, asked in order' }),
+  connections: z.number().nullish().meta({
+    description: 'to the server at the same time, 1 to 8; absent: downloads.connections of the configuration',
+  }),
   credentials: z
     .union([z.object({ username: z.string(), password: z.string() }), z.object({ token: z.string() })])
     .nullish()
@@ -141,6 +144,7 @@ function toDownloadRequest(body: z.output<typeof downloadRequest>) {
     ...(typeof body.format === 'string' ? { format: body.format } : {}),
     compress: body.compress ?? false,
     mirrors: (body.mirrors ?? []).map((mirror) => check.text(mirror, 'mirrors', { maxBytes: 8192, required: true })),
+    ...(typeof body.connections === 'number' ? { connections: body.connections } : {}),
     ...(body.credentials ? { credentials: body.credentials } : {}),
   }
 }

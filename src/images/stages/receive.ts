@@ -1,4 +1,5 @@
 import { errorText, isAgentError } from '../../core/errors.ts'
+import { connectionsOf } from '../download-plan.ts'
 import type { DownloadRun, StagedImage } from '../download-stage.ts'
 import { furtherBytesByName } from '../further-space.ts'
 import type { SessionEvent, TransferOrder } from '../transfer-session.ts'
@@ -75,6 +76,7 @@ function orderOf({ params, proof, rules, target, deps }: DownloadRun): TransferO
     innerAlgorithms: digestAlgorithms(...proof.final),
     stallTimeoutMs,
     patienceMs,
+    connections: connectionsOf(params, deps.settings),
     expected,
     // What is proven by a checksum may come over any connection.
     fetch: { ...rules, allowDowngrade: expected.length > 0 },

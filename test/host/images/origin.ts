@@ -51,6 +51,8 @@ export interface Asked {
   readonly range: string | undefined
   readonly ifRange: string | undefined
   readonly authorization: string | undefined
+  /** Answers under way, with this one. */
+  readonly atOnce: number
 }
 
 /** How one request is answered; whatever is left out is as a good server does it. */
@@ -76,15 +78,20 @@ export interface Answer {
   readonly bytesPerSecond?: number
 }
 
+/** Chooses an answer by the request. */
+export type Answerer = (asked: Asked) => Answer
+
 export interface Origin extends AsyncDisposable {
   /** URL of the content. */
   readonly url: string
   readonly origin: string
   readonly asked: readonly Asked[]
+  /** Connections that were made, and those that are open. */
+  connections(): { readonly made: number; readonly open: number }
   /** Bytes of all connections that the kernel took over. */
   bytesServed(): number
   /** How the next requests are answered, in turn; the last one stays. */
-  answer(...answers: readonly Answer[]): void
+  answer(...answers: readonly (Answer | Answerer)[]): void
 }
 
 /** A server of one content, good or bad as it is told, request by request. */
@@ -92,15 +99,26 @@ export async function startOrigin(content: Content, port = 0): Promise<Origin> {
   const asked: Asked[] = []
   const sockets = new Set<Socket>()
   let gone = 0
-  let script: readonly Answer[] = [{}]
+  let [made, active] = [0, 0]
+  let script: readonly (Answer | Answerer)[] = [{}]
   const server = createServer((request, response) => {
     const { range, 'if-range': ifRange, authorization } = request.headers
-    asked.push({ url: request.url ?? '', range, ifRange: ifRange as string | undefined, authorization })
-    const [answer = {}] = script
+    active++
+    let isActive = true
+    const over = () => {
+      if (isActive) active--
+      isActive = false
+    }
+    response.once('finish', over).once('close', over)
+    const one = { url: request.url ?? '', range, ifRange: ifRange as string | undefined, authorization, atOnce: active }
+    asked.push(one)
+    const [chosen = {}] = script
     if (script.length > 1) script = script.slice(1)
+    const answer = typeof chosen === 'function' ? chosen(one) : chosen
     void serve(request, response, { content, ...answer }).catch(() => response.destroy())
   })
   server.on('connection', (socket) => {
+    made++
     sockets.add(socket)
     socket.on('error', () => undefined)
     socket.once('close', () => {
@@ -115,6 +133,7 @@ export async function startOrigin(content: Content, port = 0): Promise<Origin> {
     url: `${origin}/disk.img`,
     origin,
     asked,
+    connections: () => ({ made, open: sockets.size }),
     bytesServed: () => [...sockets].reduce((sum, socket) => sum + socket.bytesWritten, gone),
     answer(...answers) {
       script = answers
@@ -138,12 +157,13 @@ async function serve(
   }
   const { content } = answer
   const etag = answer.etag ?? `"${content.sha256.slice(0, 16)}"`
-  const match = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')
+  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
   const ifRange = request.headers['if-range']
   const fits = ifRange === undefined || ifRange === etag || ifRange === answer.lastModified
   const from = match === null || answer.noRanges === true || !fits ? 0 : Number(match[1])
   const isPart = match !== null && answer.noRanges !== true && fits
-  const length = answer.announce ?? content.bytes - from
+  const last = isPart && match[2] !== '' ? Math.min(content.bytes - 1, Number(match[2])) : content.bytes - 1
+  const length = answer.announce ?? last + 1 - from
   response.writeHead(answer.status ?? (isPart ? 206 : 200), {
     'content-type': 'application/octet-stream',
     ...(answer.chunked === true ? {} : { 'content-length': length }),
@@ -151,8 +171,7 @@ async function serve(
     ...(answer.lastModified === undefined ? {} : { 'last-modified': answer.lastModified }),
     ...(isPart
       ? {
-          'content-range':
-            answer.contentRange?.(from, content.bytes) ?? `bytes ${from}-${content.bytes - 1}/${content.bytes}`,
+          'content-range': answer.contentRange?.(from, content.bytes) ?? `bytes ${from}-${last}/${content.bytes}`,
         }
       : {}),
     ...answer.headers,
@@ -178,7 +197,7 @@ async function send(
     response.write(content.read(at, to))
     at = to
     const due = ((at - from) * 1000) / bytesPerSecond - (performance.now() - started)
-    if (due > 1) await pause(due)
+    if (due > 1 && at < end) await pause(due)
     if (response.writableNeedDrain && !response.destroyed) await drained(response)
   }
   if (end === from) response.flushHeaders()

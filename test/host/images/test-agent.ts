@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { silentLogger } from '../../../src/core/context.ts'
+import { silentLogger, type Logger } from '../../../src/core/context.ts'
 import { AgentError } from '../../../src/core/errors.ts'
 import { KeyedLock } from '../../../src/core/keyed-lock.ts'
 import { Bandwidth } from '../../../src/images/bandwidth.ts'
@@ -42,6 +42,8 @@ export interface TestAgentOptions {
   readonly poolFreeBytes?: number
   /** Other pools than `pool-1`, with the volumes in them. */
   readonly pools?: PoolManager
+  /** Of the jobs. */
+  readonly log?: Logger
 }
 
 /** An agent whose state is in `<dir>/state`, with the pool `pool-1` in `<dir>/pool` and `<dir>/base` as allowed directory. */
@@ -65,7 +67,7 @@ export async function startTestAgent(dir: string, options: TestAgentOptions = {}
   const operations = new OperationManager(
     store.collection<OperationRecord>('operations'),
     new KeyedLock(),
-    silentLogger,
+    options.log ?? silentLogger,
   )
   const bandwidth = new Bandwidth(store.collection('image-rates'), { hostBytesPerSecond: 0, pools: {} })
   const localSpace = new Reservations()

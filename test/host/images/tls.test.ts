@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { DownloadRequest } from '../../../src/core/model.ts'
 import type { DownloadSettings } from '../../../src/images/download-plan.ts'
 import { rawDisk } from '../../unit/images/image-server.ts'
 import { missingCommand, requirePrerequisite } from '../require.ts'
@@ -15,10 +16,16 @@ import { startTestAgent } from './test-agent.ts'
 const missing = await requirePrerequisite('openssl', missingCommand('openssl', 'qemu-img'))
 
 describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
-  const image = rawDisk(5 * 1024 * 1024)
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'content-length': image.length }).end(image)
-  })
+  const image = rawDisk(21 * 1024 * 1024)
+  let connections = 0
+  const server = createServer((request, response) => {
+    const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '')
+    const from = Number(range?.[1] ?? 0)
+    const body = image.subarray(from, Number(range?.[2] || image.length) + 1)
+    const part = `bytes ${from}-${from + body.length - 1}/${image.length}`
+    const facts = { etag: '"1"', 'content-length': body.length, ...(range === null ? {} : { 'content-range': part }) }
+    response.writeHead(range === null ? 200 : 206, facts).end(body)
+  }).on('secureConnection', () => connections++)
   let dir: string
   let url: string
 
@@ -39,7 +46,7 @@ describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
   })
   afterEach(() => vi.unstubAllEnvs())
 
-  const download = async (settings?: Partial<DownloadSettings>) => {
+  const download = async (settings?: Partial<DownloadSettings>, change: Partial<DownloadRequest> = {}) => {
     const signal = new AbortController().signal
     const agent = await startTestAgent(dir, settings === undefined ? {} : { settings })
     const { jobId } = await agent.images.download(
@@ -52,6 +59,7 @@ describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
         poolId: 'pool-1',
         checksum: '',
         checksumType: '',
+        ...change,
       },
       signal,
     )
@@ -66,6 +74,15 @@ describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
 
   it('is trusted with the CA of the configuration', async () => {
     expect(await download({ network: { caFile: `${dir}/ca.pem` } })).toMatchObject({ state: 'completed' })
+    await rm(`${dir}/pool`, { recursive: true })
+  })
+
+  it('is asked over several connections, each kept for more than one part', async () => {
+    connections = 0
+    const settings = { network: { caFile: `${dir}/ca.pem` } }
+    expect(await download(settings, { connections: 2 })).toMatchObject({ state: 'completed' })
+    expect(connections).toBe(2)
+    expect((await readFile(`${dir}/pool/disk.img`)).equals(image)).toBe(true)
     await rm(`${dir}/pool`, { recursive: true })
   })
 

@@ -1,0 +1,130 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ImageSource, SEGMENT_BYTES } from '../../../src/images/image-source.ts'
+import { TokenBucket } from '../../../src/images/paced-sink.ts'
+import { ReadAhead, type OrderedSink } from '../../../src/images/read-ahead/read-ahead.ts'
+import { Segment } from '../../../src/images/read-ahead/segment.ts'
+import { madeContent, startOrigin, type Origin } from '../../host/images/origin.ts'
+
+const content = madeContent(20 * SEGMENT_BYTES + 512)
+const CONNECTIONS = 3
+
+/** Takes pieces of 100,000 bytes, in order; nothing while it is `shut`. */
+class PieceSink implements OrderedSink {
+  onSpace: (() => void) | undefined
+  bytesAccepted = 0
+  /** Where what was taken is not the content. */
+  wrongAt: number | undefined
+  #shut: boolean
+  readonly #piece = Buffer.alloc(100_000)
+
+  constructor(shut = false) {
+    this.#shut = shut
+  }
+  space(): Uint8Array | undefined {
+    return this.#shut ? undefined : this.#piece
+  }
+  advance(bytes: number): void {
+    const right = content.read(this.bytesAccepted, this.bytesAccepted + bytes)
+    if (!right.equals(this.#piece.subarray(0, bytes))) this.wrongAt ??= this.bytesAccepted
+    this.bytesAccepted += bytes
+  }
+  write(): boolean {
+    throw new Error('everything is copied into its memory')
+  }
+  open(): void {
+    this.#shut = false
+    this.onSpace?.()
+  }
+}
+
+describe('ReadAhead', () => {
+  let origin: Origin
+  const stop = new AbortController()
+  const notices: string[] = []
+
+  beforeEach(async () => {
+    origin = await startOrigin(content)
+  })
+  afterEach(() => origin[Symbol.asyncDispose]())
+
+  const round = async (sink: OrderedSink, signal: AbortSignal) => {
+    const source = new ImageSource(
+      {
+        urls: [origin.url],
+        proven: false,
+        patienceMs: 10_000,
+        connections: CONNECTIONS,
+        fetch: {
+          allowPrivateAddresses: true,
+          allowDowngrade: false,
+          connectTimeoutMs: 10_000,
+          headersTimeoutMs: 10_000,
+        },
+      },
+      (text) => void notices.push(text),
+    )
+    const first = await source.open(sink.bytesAccepted, signal)
+    return { source, ahead: new ReadAhead(source, first, sink, new TokenBucket()) }
+  }
+
+  it('stops when its window is full, and goes on when the sink does', async () => {
+    const sink = new PieceSink(true)
+    const { ahead } = await round(sink, stop.signal)
+    const end = ahead.run(stop.signal)
+    const window = CONNECTIONS * 2 * SEGMENT_BYTES
+    await expect.poll(() => ahead.bytesHeld, { timeout: 20_000 }).toBe(window)
+    expect(origin.asked).toHaveLength(CONNECTIONS * 2)
+    sink.open()
+    expect(await end).toBe('whole')
+    expect(sink).toMatchObject({ bytesAccepted: content.bytes, wrongAt: undefined })
+    expect(ahead.bytesHeld).toBe(0)
+    expect(origin.asked).toHaveLength(21)
+    await expect.poll(() => origin.connections().open, { timeout: 20_000 }).toBe(0)
+  })
+
+  it('ends with its signal, and leaves no connection', async () => {
+    const sink = new PieceSink(true)
+    const hangUp = new AbortController()
+    const { ahead } = await round(sink, hangUp.signal)
+    const end = ahead.run(hangUp.signal)
+    await expect.poll(() => origin.connections().open, { timeout: 20_000 }).toBe(CONNECTIONS)
+    hangUp.abort(new Error('enough'))
+    await expect(end).rejects.toThrow('enough')
+    await expect.poll(() => origin.connections().open, { timeout: 20_000 }).toBe(0)
+  })
+
+  it('hands over to one connection when more comes than was asked for', async () => {
+    const sink = new PieceSink()
+    const { source, ahead } = await round(sink, stop.signal)
+    // Without a length nobody but the segment sees it.
+    origin.answer({ chunked: true, announce: content.bytes })
+    expect(await ahead.run(stop.signal)).toMatchObject({ reason: 'DOWNLOAD_TRUNCATED' })
+    expect(source.connections).toBe(1)
+    expect(notices.join()).toContain('one connection')
+    expect(sink.wrongAt).toBeUndefined()
+  })
+})
+
+describe('Segment', () => {
+  const made = (length: number) => {
+    let overrun = 0
+    const on = { bytes: () => undefined, overrun: () => void overrun++ }
+    return { segment: new Segment({ start: 100, length }, new Uint8Array(8), on), overruns: () => overrun }
+  }
+  it('is taken out while it is filled, and knows what is missing', () => {
+    const { segment } = made(6)
+    segment.write(Buffer.from('abc'))
+    expect(segment.missing).toEqual({ from: 103, to: 105 })
+    const space = Buffer.alloc(2)
+    expect([segment.take(space), space.toString(), segment.held]).toEqual([2, 'ab', 1])
+    segment.write(Buffer.from('def'))
+    expect([segment.isFull, segment.isTaken]).toEqual([true, false])
+    const rest = Buffer.alloc(9)
+    expect([segment.take(rest), rest.subarray(0, 4).toString(), segment.isTaken]).toEqual([4, 'cdef', true])
+  })
+  it('takes no byte beyond its end', () => {
+    const { segment, overruns } = made(6)
+    segment.write(Buffer.from('abcdefgh'))
+    expect([segment.isFull, segment.held, overruns()]).toEqual([true, 6, 1])
+  })
+})
