@@ -7,7 +7,7 @@ import { isLibvirtError } from '../libvirt/errors.ts'
 import { writeXml } from '../libvirt/write-xml.ts'
 import type { XmlNode } from '../libvirt/xml-node.ts'
 import type { DomainDeps } from './deps.ts'
-import { domainRef } from './libvirt-domain.ts'
+import { domainRef, type LibvirtCalls } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 import { readXml, type XmlElement } from './read-xml.ts'
 import { parseSnapshot, type SnapshotFacts } from './snapshot-info.ts'
@@ -26,7 +26,7 @@ const CHANGE_TIMEOUT_MS = 60_000
 /** All snapshots of a VM, as `oldestFirst` orders them. Errors: VM_NOT_FOUND, LIBVIRT_*. */
 export async function readSnapshots(
   vmId: string,
-  { client }: Pick<SnapshotParts, 'client'>,
+  { client }: { readonly client: LibvirtCalls },
   signal: AbortSignal,
 ): Promise<SnapshotFacts[]> {
   const options = { timeoutMs: READ_TIMEOUT_MS, signal }
@@ -56,7 +56,7 @@ export async function readSnapshots(
 export async function readWholeSnapshot(
   vmId: string,
   name: string,
-  { client }: Pick<SnapshotParts, 'client'>,
+  { client }: { readonly client: LibvirtCalls },
   signal: AbortSignal,
 ): Promise<XmlElement> {
   try {
@@ -79,7 +79,7 @@ export async function redefineSnapshot(
   vmId: string,
   xml: XmlNode,
   current: boolean,
-  { client }: Pick<SnapshotParts, 'client'>,
+  { client }: { readonly client: LibvirtCalls },
 ): Promise<void> {
   const { REDEFINE, CURRENT } = VIR_DOMAIN_SNAPSHOT_CREATE
   const args = { dom: domainRef(vmId), xml_desc: writeXml(xml), flags: REDEFINE | (current ? CURRENT : 0) }

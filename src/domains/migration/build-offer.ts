@@ -21,6 +21,8 @@ import { hasVariables } from '../snapshot-kind.ts'
 import type { ConsoleMark } from './console-tail.ts'
 import type { MigrationOffer, OfferedDisk, OfferedFile } from './messages.ts'
 import { readJob } from './read-job.ts'
+import { snapshotProblems } from './snapshot-problems.ts'
+import { readSnapshotRecords } from './snapshot-metadata.ts'
 
 /** What both ends of a migration need. */
 export interface MigrationParts {
@@ -32,7 +34,6 @@ export interface MigrationParts {
 /** Files of a VM's own directory that go with it. */
 export const MOVED_FILES = [SEED_FILE, SEED_DIGEST_FILE, CONSOLE_LOG] as const
 
-const READ_TIMEOUT_MS = 30_000
 const CAPABILITIES_TIMEOUT_MS = 120_000
 const compress = promisify(gzip)
 
@@ -52,10 +53,11 @@ export async function buildOffer(
   }
   const off = isOff(halves.state)
   const half = halves.live ?? halves.config
+  const snapshots = await readSnapshotRecords(vmId, client, ctx.signal)
   const problems = [
     ...deviceProblems(half),
     ...(off ? await keptHere(vmId, half, client, ctx) : []),
-    ...(await snapshotProblems(vmId, client, ctx)),
+    ...snapshotProblems(snapshots),
     ...(await jobProblems(vmId, client, ctx)),
   ]
   const disks: OfferedDisk[] = []
@@ -100,6 +102,7 @@ export async function buildOffer(
     paused: halves.state === 'PAUSED',
     copyStorage,
     disks,
+    snapshots,
     directory: vmDirectory(deps.config.stateDir, vmId),
     host: { agentId, ...(await hostFacts(vmId, client, ctx)) },
   }
@@ -183,20 +186,6 @@ async function isThere(file: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
     throw error
-  }
-}
-
-// libvirt does not take them along.
-async function snapshotProblems(vmId: string, client: MigrationParts['client'], ctx: OpContext): Promise<string[]> {
-  try {
-    const { num } = await client.call(
-      'remote:DOMAIN_SNAPSHOT_NUM',
-      { dom: domainRef(vmId), flags: 0 },
-      { timeoutMs: READ_TIMEOUT_MS, signal: ctx.signal },
-    )
-    return num === 0 ? [] : [`it has ${num} snapshot(s), which cannot move with it: delete them first`]
-  } catch (error) {
-    throw vmError(error, vmId)
   }
 }
 

@@ -13,6 +13,7 @@ import { parseDomain } from '../domain-info.ts'
 import { findIso } from '../iso-place.ts'
 import { findDomain } from '../libvirt-domain.ts'
 import { vmError } from '../libvirt-errors.ts'
+import { parseSnapshot } from '../snapshot-info.ts'
 import { requireNetwork } from '../networks.ts'
 import { nicPlace } from '../nic-xml.ts'
 import { readXml, type XmlElement } from '../read-xml.ts'
@@ -20,6 +21,7 @@ import type { MigrationParts } from './build-offer.ts'
 import { firmwareProblem } from './check-firmware.ts'
 import { isEmulator } from './guest-xml.ts'
 import type { MigrationOffer, OfferedDisk } from './messages.ts'
+import { judgeSnapshots } from './snapshot-problems.ts'
 
 /** What this host makes of an offer. */
 export interface Judgement {
@@ -30,6 +32,8 @@ export interface Judgement {
   readonly copy: readonly OfferedDisk[]
   /** Files in its drives that are here, and that VMs may use. */
   readonly media: ReadonlySet<string>
+  /** Places (placeOf) that its snapshots may use. */
+  readonly snapshotPlaces: readonly string[]
 }
 
 /** QEMU itself needs this besides the guest's memory. */
@@ -65,7 +69,10 @@ export async function judgeOffer(offer: MigrationOffer, parts: MigrationParts, c
   }
   for (const nic of xml.first('devices')?.all('interface') ?? []) await note(network(nic, deps, ctx))
   const media = new Set<string>()
-  for (const cdrom of [offer.liveXml, offer.configXml].flatMap((half) => parseDomain(half).cdroms)) {
+  const halves = [offer.liveXml, offer.configXml].map(parseDomain)
+  for (const cdrom of [...halves, ...offer.snapshots.map(({ xml }) => parseSnapshot(xml).domain)].flatMap(
+    (half) => half?.cdroms ?? [],
+  )) {
     if (cdrom.path === '' || media.has(cdrom.path) || cdrom.path.startsWith(`${offer.directory}/`)) continue
     await note(
       findIso(cdrom.path, `CD-ROM ${cdrom.targetDev}`, [], deps, ctx).then(() => {
@@ -85,7 +92,8 @@ export async function judgeOffer(offer: MigrationOffer, parts: MigrationParts, c
       }),
     )
   }
-  return { problems, present, copy, media }
+  const snapshots = await judgeSnapshots(offer, new Set(present.keys()), deps, ctx)
+  return { problems: [...problems, ...snapshots.problems], present, copy, media, snapshotPlaces: snapshots.places }
 }
 
 function isLibvirtTrouble(error: unknown): boolean {

@@ -1,4 +1,5 @@
 import { VIR_MIGRATE } from '../../libvirt/constants.ts'
+import { quote } from '../../core/ids.ts'
 import { deviceName } from '../device-place.ts'
 import { nicPlace } from '../nic-xml.ts'
 import { readXml, type XmlElement } from '../read-xml.ts'
@@ -21,6 +22,8 @@ const MACHINE = new Set(
     ' ',
   ),
 )
+/** Elements of a snapshot beside the definitions of then. */
+const SNAPSHOT = new Set('name description state creationTime parent memory disks cookie active'.split(' '))
 const FIRMWARE = new Set('type firmware loader nvram boot bootmenu smbios bios'.split(' '))
 /** Devices, and the types that each may have; none given: any. */
 const DEVICES: ReadonlyMap<string, readonly string[] | undefined> = new Map([
@@ -60,6 +63,34 @@ export function strangeCookie(cookie: string, limits: GuestLimits): string[] {
   return readXml(xml)
     .all('domain')
     .flatMap((domain) => domainParts(domain, limits))
+}
+
+/** The same of a `<domainsnapshot>`: the definitions in it are taken when the VM goes back to it. */
+export function strangeSnapshot(xml: string, limits: GuestLimits): string[] {
+  const root = readXml(xml)
+  const name = root.first('name')?.text ?? ''
+  const strange: string[] = []
+  if (root.name !== 'domainsnapshot') return ['one of its snapshots is none']
+  for (const child of root.children) {
+    if (child.name === 'domain' || child.name === 'inactiveDomain')
+      strange.push(...domainParts({ ...child, name: 'domain' }, limits))
+    else if (!SNAPSHOT.has(child.name)) strange.push(`it has <${child.name}>`)
+  }
+  const files = ['disks', 'memory'].flatMap((part) => root.all(part).flatMap(filesOf))
+  for (const file of files) if (!limits.places.has(deviceName(file))) strange.push(`it uses the file ${file}`)
+  return strange.map((text) => `snapshot ${quote(name)}: ${text}`)
+}
+
+/** Places (as in GuestLimits) of everything in pools that a `<domainsnapshot>` names. Pure. */
+export function placesOfSnapshot(snapshot: XmlElement): string[] {
+  const domains = [...snapshot.all('domain'), ...snapshot.all('inactiveDomain')]
+  const disks = domains.flatMap((domain) => domain.first('devices')?.all('disk') ?? [])
+  const all = [...disks, ...snapshot.all('disks')].flatMap(elementsOf)
+  const remote = all
+    .filter((one) => one.name === 'source' && one.attribute('protocol') !== undefined)
+    .map((one) => `${one.attribute('protocol')}:${one.attribute('name') ?? ''}`)
+  const local = [...disks, ...snapshot.all('disks')].flatMap(filesOf).map(deviceName)
+  return [...new Set([...remote, ...local])]
 }
 
 /** What a source may ask of libvirt here; each has its meaning in outgoing.ts. */

@@ -26,7 +26,7 @@ import { deleteOwnVolumes, removeDomain, removeVmDirectory, type VolumeRef } fro
 import { refused, type MigrationParts } from './build-offer.ts'
 import { judgeOffer } from './check-offer.ts'
 import { appendConsoleTail } from './console-tail.ts'
-import { strangeCookie, strangeFlags, strangeParts } from './guest-xml.ts'
+import { strangeCookie, strangeFlags, strangeParts, strangeSnapshot } from './guest-xml.ts'
 import { IncomingSession } from './incoming-session.ts'
 import type {
   MigrationOffer,
@@ -40,6 +40,7 @@ import type {
 import { makeRoom } from './make-room.ts'
 import { MigrationTickets } from './migration-tickets.ts'
 import { defineArrived, requirePersistent, settleIncoming } from './settle-incoming.ts'
+import { defineSnapshots, type SnapshotRecord } from './snapshot-metadata.ts'
 import { isSplitAtTarget, splitToHere, unlessSplit } from './split.ts'
 
 /** Kind of the operation in the journal; its id is that of the migration. */
@@ -66,6 +67,8 @@ interface IncomingJournal {
   readonly configXml: string
   /** A keptDefinition of what libvirt may have made for it. */
   readonly kept?: string
+  /** To be defined here, parents first; absent when there are none. */
+  readonly snapshots?: readonly SnapshotRecord[]
 }
 
 interface IncomingResult {
@@ -108,7 +111,7 @@ export class IncomingMigrations implements MigrationTarget {
   async check(offer: MigrationOffer, signal: AbortSignal): Promise<OfferCheck> {
     this.#requireExpected(offer)
     const { problems, copy } = await judgeOffer(offer, this.#options.parts, { signal, log: this.#options.log })
-    return { problems, copy: copy.map(({ target }) => target), off: offer.off }
+    return { problems, copy: copy.map(({ target }) => target), off: offer.off, snapshots: offer.snapshots.length }
   }
 
   async open(offer: MigrationOffer, files: readonly OfferedFile[], signal: AbortSignal): Promise<OpenedMigration> {
@@ -254,9 +257,10 @@ export class IncomingMigrations implements MigrationTarget {
       begun = true
       afterStep?.('opening')
       ctx.progress({ phase: 'opening' })
-      const { opened, disks, limits } = await makeRoom(session.offer, session.files, judgement, parts, ctx)
+      const { opened, disks, limits, snapshots } = await makeRoom(session.offer, session.files, judgement, parts, ctx)
       const allow = (look: () => string[]) => requireOrdinary(vmId, look)
       allow(() => [...strangeParts(opened.liveXml, limits), ...strangeParts(opened.configXml, limits)])
+      allow(() => snapshots.flatMap(({ xml }) => strangeSnapshot(xml, limits)))
       afterStep?.('opened')
       session.over.throwIfAborted()
       session.opened.resolve(opened)
@@ -265,7 +269,7 @@ export class IncomingMigrations implements MigrationTarget {
         await session.next(session.finishCall.promise)
         session.decide()
         clearInterval(watch)
-        journal = { phase: 'finishing', configXml: opened.configXml }
+        journal = { phase: 'finishing', configXml: opened.configXml, snapshots }
         await ctx.save(journal)
         afterStep?.('finishing')
         return await this.#define(params, journal, ctx)
@@ -311,7 +315,7 @@ export class IncomingMigrations implements MigrationTarget {
       session.decide()
       clearInterval(watch)
       ctx.progress({ phase: 'switching' })
-      journal = { phase: 'finishing', configXml: opened.configXml, ...kept }
+      journal = { phase: 'finishing', configXml: opened.configXml, ...kept, snapshots }
       await ctx.save(journal)
       afterStep?.('finishing')
       if (consoleTail !== undefined) await appendConsoleTail(limits.directory, consoleTail, ctx)
@@ -415,17 +419,22 @@ export class IncomingMigrations implements MigrationTarget {
     ctx: OperationContext<IncomingJournal>,
   ): Promise<IncomingResult> {
     const { client } = this.#options.parts
-    const configXml = journal?.configXml ?? ''
+    const { configXml = '', snapshots = [] } = journal ?? {}
     const stopping = agentStops(ctx.signal)
-    await keep(vmId, { phase, configXml }, stopping, ctx)
+    await keep(vmId, { phase, configXml, snapshots }, stopping, ctx)
+    this.#options.afterStep?.('arrived')
     for (;;) {
       try {
         await client.ready(stopping)
         await requirePersistent(vmId, configXml, client, { ...ctx, signal: stopping })
+        await defineSnapshots(vmId, snapshots, client, { ...ctx, signal: stopping })
         break
       } catch (error) {
         stopping.throwIfAborted()
-        ctx.log.error({ vm: vmId, err: errorText(error) }, 'a VM that arrived has no definition for its next start')
+        ctx.log.error(
+          { vm: vmId, err: errorText(error) },
+          'a VM that arrived has no definition for its next start, or not all of its snapshots',
+        )
         // It runs all the same: what libvirt does not take now it takes at no other time.
         if (!mayPass(error)) break
         await delay(PAUSE_MS, stopping)

@@ -14,6 +14,7 @@ import type { Judgement } from './check-offer.ts'
 import type { GuestLimits } from './guest-xml.ts'
 import type { MigrationOffer, OfferedFile, OpenedMigration } from './messages.ts'
 import { rewriteForTarget } from './rewrite-xml.ts'
+import type { SnapshotRecord } from './snapshot-metadata.ts'
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024
 const decompress = promisify(gunzip)
@@ -25,7 +26,12 @@ export async function makeRoom(
   judgement: Judgement,
   { deps }: MigrationParts,
   ctx: OpContext,
-): Promise<{ opened: OpenedMigration; disks: readonly string[]; limits: GuestLimits }> {
+): Promise<{
+  opened: OpenedMigration
+  disks: readonly string[]
+  limits: GuestLimits
+  snapshots: readonly SnapshotRecord[]
+}> {
   const { vmId } = offer
   const layers = new Map<string, readonly [DiskSource, ...DiskSource[]]>(judgement.present)
   for (const { target, poolId, volume, format, virtualSizeBytes } of judgement.copy) {
@@ -58,11 +64,14 @@ export async function makeRoom(
   const limits = {
     vmId,
     name: offer.name,
-    places: new Set([...judgement.media, ...[...layers.values()].flat().map(placeOf)]),
+    places: new Set([...judgement.snapshotPlaces, ...judgement.media, ...[...layers.values()].flat().map(placeOf)]),
     directory,
     emulator: deps.config.emulator,
   }
-  return { opened, disks: copy, limits }
+  // Their disks are at the same places; the VM's own files are not.
+  const own = { ...places, disks: new Map() }
+  const snapshots = offer.snapshots.map((record) => ({ ...record, xml: rewriteForTarget(record.xml, own) }))
+  return { opened, disks: copy, limits, snapshots }
 }
 
 async function placeFile(directory: string, { name, content }: OfferedFile): Promise<void> {

@@ -14,6 +14,8 @@ const MAX_XML = 2 * 1024 * 1024
 const MAX_COOKIE = 1024 * 1024
 const MAX_FILE = 6 * 1024 * 1024
 const MAX_DEVICES = 256
+/** Of a VM that moves. */
+export const MAX_SNAPSHOTS = 256
 const short = z.string().max(4096)
 const count = z.int().nonnegative()
 /** As parseUuid reads it: libvirt has UUIDs that are of no version. */
@@ -43,6 +45,10 @@ export const offerSchema: z.ZodType<MigrationOffer> = z.object({
       }),
     )
     .max(MAX_DEVICES),
+  snapshots: z
+    .array(z.object({ name: short, xml: z.string().max(MAX_XML), current: z.boolean() }))
+    .max(MAX_SNAPSHOTS)
+    .default([]),
   directory: short,
   host: z.object({
     agentId: short,
@@ -64,6 +70,7 @@ export const checkSchema: z.ZodType<OfferCheck> = z.object({
   problems: z.array(z.string()),
   copy: z.array(z.string()),
   off: z.boolean().default(false),
+  snapshots: count.default(0),
 })
 
 export const openedSchema: z.ZodType<OpenedMigration> = z.object({

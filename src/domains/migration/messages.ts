@@ -1,4 +1,5 @@
 import type { DiskFormat } from '../../core/model.ts'
+import type { SnapshotRecord } from './snapshot-metadata.ts'
 
 /** A disk of a VM that is to move. */
 export interface OfferedDisk {
@@ -39,6 +40,8 @@ export interface MigrationOffer {
   readonly paused: boolean
   readonly copyStorage: boolean
   readonly disks: readonly OfferedDisk[]
+  /** Parents first. */
+  readonly snapshots: readonly SnapshotRecord[]
   /** The VM's own directory at the source. */
   readonly directory: string
   readonly host: {
@@ -59,6 +62,8 @@ export interface OfferCheck {
   readonly copy: readonly string[]
   /** That of the offer, as it was understood: an agent that does not know of VMs that are off waits for a guest. */
   readonly off: boolean
+  /** How many snapshots of the offer were understood: an agent that knows none of them would lose them. */
+  readonly snapshots: number
 }
 
 /** The VM as it will be at the target, whose volumes and files are there now. */

@@ -1,5 +1,6 @@
 import type { LeasedDisk } from '../vm-lease.ts'
 import type { VolumeRef } from '../vm-remains.ts'
+import type { SnapshotRecord } from './snapshot-metadata.ts'
 
 /** Where a migration is, as far as the source's record goes; each is written before it begins. */
 export interface OutgoingJournal {
@@ -12,6 +13,8 @@ export interface OutgoingJournal {
   readonly copied: readonly VolumeRef[]
   /** Its disks, whose leases are handed over when it has moved. */
   readonly disks: readonly LeasedDisk[]
+  /** Those that libvirt here has forgotten, or is about to, until it knows them again or the VM has moved; absent when there are none. */
+  readonly snapshots?: readonly SnapshotRecord[]
   /** With `moved`: the rest of its memory was lost here, so that this is no success. */
   readonly lost?: boolean
 }

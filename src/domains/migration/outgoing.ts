@@ -23,6 +23,7 @@ import { confirm, flagsOf, limitsOf } from './migrate-calls.ts'
 import { followJob } from './migration-job.ts'
 import type { OutgoingJournal } from './outgoing-journal.ts'
 import { leaveSource, resumeSource, settleSource, type SourceUse } from './settle-outgoing.ts'
+import { defineSnapshots, forgetSnapshots } from './snapshot-metadata.ts'
 import { isSplitAtSource, restAtSource, splitFromHere, unlessSplit } from './split.ts'
 import type { LeasedVm, LeaseKeeper } from '../vm-lease.ts'
 import { withLease } from '../with-lease.ts'
@@ -105,7 +106,10 @@ export class OutgoingMigrations {
           if (ctx.journal === undefined) return await this.#move(request, ctx)
           return await this.#afterBreak(request, ctx.journal, restarted(request.vmId), ctx)
         } catch (error) {
-          if (isAgentError(error, 'MIGRATION_SPLIT')) await this.#leaveLeases(request.vmId, ctx)
+          if (isAgentError(error, 'MIGRATION_SPLIT')) {
+            await this.#leaveLeases(request.vmId, ctx)
+            await this.#dropSnapshots(ctx)
+          }
           throw error
         } finally {
           await this.#options.inventory.settle(request.vmId)
@@ -128,7 +132,14 @@ export class OutgoingMigrations {
     const disks = parseDomain(offer.liveXml).disks.map(({ id, place, format, readonly }) => {
       return { id, place, format, readonly }
     })
-    let journal: OutgoingJournal = { phase: 'preparing', paused: offer.paused, off: offer.off, copied, disks }
+    let journal: OutgoingJournal = {
+      phase: 'preparing',
+      paused: offer.paused,
+      off: offer.off,
+      copied,
+      disks,
+      ...(offer.snapshots.length > 0 && !offer.off ? { snapshots: offer.snapshots } : {}),
+    }
     const enter = async (phase: OutgoingJournal['phase']) => {
       const next = { ...journal, phase }
       await ctx.save(next)
@@ -171,6 +182,8 @@ export class OutgoingMigrations {
         typedParam.string(VIR_MIGRATE_PARAM.PERSIST_XML, opened.configXml),
         ...opened.copy.map((disk) => typedParam.string(VIR_MIGRATE_PARAM.MIGRATE_DISKS, disk)),
       ]
+      await forgetSnapshots(vmId, journal.snapshots ?? [], parts.client, ctx)
+      afterStep?.('forgotten')
       begun = true
       const { xml, cookie_out: cookie } = await dedicated.call(
         'remote:DOMAIN_MIGRATE_BEGIN3_PARAMS',
@@ -352,6 +365,7 @@ export class OutgoingMigrations {
         .catch((error: unknown) =>
           ctx.log.info({ vm: vmId, err: errorText(error) }, 'the target host gives up by itself'),
         )
+      await this.#bringBackSnapshots(vmId, journal, ctx)
       throw ended(why, vmId)
     }
     const conclude = async () => {
@@ -363,6 +377,7 @@ export class OutgoingMigrations {
       }
       if (journal.phase === 'deciding') await settle()
       if (!journal.paused) await this.#patiently(ctx, () => resumeSource(vmId, parts, context(ctx)))
+      await this.#bringBackSnapshots(vmId, journal, ctx)
       throw ended(why, vmId)
     }
     return journal.off ? heldIfFree({ vmId, disks: journal.disks }, parts.deps, conclude, ctx) : conclude()
@@ -389,8 +404,36 @@ export class OutgoingMigrations {
     }
     // Of a VM that is off libvirt tells nothing when it goes.
     if (journal.off) inventory.movedAway(vmId, name)
+    await this.#dropSnapshots(ctx)
     if (journal.lost === true) throw splitFromHere(vmId, name, 'lost')
     return left
+  }
+
+  // Libvirt has to know them again before anybody changes the VM: files that no snapshot keeps are merged.
+  async #bringBackSnapshots(
+    vmId: string,
+    journal: OutgoingJournal,
+    ctx: OperationContext<OutgoingJournal>,
+  ): Promise<void> {
+    const { snapshots } = journal
+    if (snapshots === undefined) return
+    const { client } = this.#options.parts
+    await this.#patiently(ctx, async () => {
+      // By libvirt's own means it may have been taken off this host.
+      if ((await findDomain(client, vmId, context(ctx).signal)) === undefined) return
+      await defineSnapshots(vmId, snapshots, client, context(ctx))
+    })
+    await this.#dropSnapshots(ctx)
+  }
+
+  // They have passwords of displays, which are not to stay in the history of operations.
+  async #dropSnapshots(ctx: OperationContext<OutgoingJournal>): Promise<void> {
+    const journal = this.#options.operations.get(ctx.id)?.journal as OutgoingJournal | undefined
+    if (journal?.snapshots === undefined) return
+    const { snapshots: _, ...rest } = journal
+    await ctx.save(rest).catch((error: unknown) => {
+      ctx.log.warn({ err: errorText(error) }, 'the journal of a migration keeps snapshots that it needs no more')
+    })
   }
 
   async #patiently<T>(ctx: OperationContext<OutgoingJournal>, work: () => Promise<T>): Promise<T> {
@@ -428,9 +471,12 @@ function heldIfFree<T>(vm: LeasedVm, deps: MigrationParts['deps'], work: () => P
 
 async function judge(target: MigrationTarget, offer: MigrationOffer, signal: AbortSignal): Promise<OfferCheck> {
   const check = await target.check(offer, signal)
-  if (!offer.off || check.off) return check
-  const old = 'the agent of the target host is too old for VMs that are off: bring it up to date, or start the VM'
-  return { ...check, problems: [...check.problems, old] }
+  const old: string[] = []
+  if (offer.off && !check.off)
+    old.push('the agent of the target host is too old for VMs that are off: bring it up to date, or start the VM')
+  if (check.snapshots !== offer.snapshots.length)
+    old.push('the agent of the target host is too old for VMs with snapshots: bring it up to date, or delete them')
+  return { ...check, problems: [...check.problems, ...old] }
 }
 
 function beatTo(target: MigrationTarget, id: string): { stop(): void } {

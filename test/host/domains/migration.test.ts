@@ -103,15 +103,16 @@ describe.skipIf(missing !== undefined)('a running VM that moves to another host'
 
   test('every obstacle is told before anything changes', async () => {
     const { a, b } = await hosts()
-    const vmId = await pair.running('a', SHARED)
+    const vmId = await pair.running('a', POOL)
     await a.snapshots.create(vmId, { name: 's', description: '', includeMemory: true }, within())
     const before = await vmFiles(b)
-    const problems = await a.migrations.check(migrationTo(b, vmId), within())
+    const copied = { copyStorage: true }
+    const problems = await a.migrations.check(migrationTo(b, vmId, copied), within())
     expect(problems.join()).toContain('1 snapshot(s)')
-    await expect(migrate(a, migrationTo(b, vmId))).rejects.toMatchObject({ reason: 'MIGRATION_REFUSED' })
+    await expect(migrate(a, migrationTo(b, vmId, copied))).rejects.toMatchObject({ reason: 'MIGRATION_REFUSED' })
     await expect(migrate(a, migrationTo(a, vmId))).rejects.toMatchObject({ reason: 'MIGRATION_REFUSED' })
     await a.snapshots.delete(vmId, 's', within())
-    expect(await a.migrations.check(migrationTo(b, vmId), within())).toEqual([])
+    expect(await a.migrations.check(migrationTo(b, vmId, copied), within())).toEqual([])
     expect((await a.migrations.check(migrationTo(a, vmId), within())).join()).toContain('a VM with its id')
     await expect(
       a.migrations.check(migrationTo({ origin: 'http://127.0.0.1:1' }, vmId), within()),

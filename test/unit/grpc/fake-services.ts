@@ -345,7 +345,12 @@ export function fakeServices(overrides: Overrides = {}): FakeServices {
         yield { ...common, phase: 'COMPLETE' as const, percent: 100 }
       },
       target: {
-        check: note('checkIncoming', async (_offer: MigrationOffer) => ({ problems: [], copy: [], off: false })),
+        check: note('checkIncoming', async (_offer: MigrationOffer) => ({
+          problems: [],
+          copy: [],
+          off: false,
+          snapshots: 0,
+        })),
         open: note('openIncoming', async (_offer: MigrationOffer) => ({
           liveXml: '<a/>',
           configXml: '<a/>',
