@@ -181,7 +181,7 @@ export const REASONS = {
   ),
   VM_RUNS_ELSEWHERE: reason(
     'FAILED_PRECONDITION',
-    'Another host holds the VM: the message says which one, since when, and what shows that it may be in use there.',
+    'Another host holds the VM, or writes to its disks: the message says which one, since when, and what shows that it may be in use there.',
     'Stop it there, or migrate it. When that host is gone for good and the message allows it, start the VM with takeOver.',
   ),
   HOST_LACKS_FEATURE: reason(

@@ -28,7 +28,8 @@ export function vmInfo(entry: DomainEntry, usage: VmUsage | undefined, problems:
     memoryBytes: facts.memoryBytes,
     labels: facts.labels,
     disks: facts.disks.map(
-      ({ poolId: _pool, volume: _volume, owned: _owned, place: _place, alias: _alias, ...disk }) => disk,
+      ({ poolId: _pool, volume: _volume, owned: _owned, place: _place, monitors: _monitors, alias: _alias, ...disk }) =>
+        disk,
     ),
     ...(usage === undefined || isOff(state) ? {} : { usage }),
     ...(problems.length === 0 || isOff(state) ? {} : { problems }),

@@ -2,12 +2,15 @@ import { GIB, KIB, MIB } from '../core/bytes.ts'
 import type { VmDisk, VmNic } from '../core/model.ts'
 import { deviceName } from './device-place.ts'
 import { METADATA_NAMESPACE } from './metadata-xml.ts'
+import { DEFAULT_MONITOR_PORT, monitorText } from '../storage/ceph-client.ts'
 import { readXml, type XmlElement } from './read-xml.ts'
 
 /** A disk of a domain together with what our metadata says about it. */
 export interface DomainDisk extends VmDisk {
   /** Place (placeOf) of the active layer; empty when there is none. */
   readonly place: string
+  /** Of a Ceph image: `host:port` of the monitors of its cluster. */
+  readonly monitors?: readonly string[]
   readonly poolId: string
   readonly volume: string
   readonly owned: boolean
@@ -137,6 +140,7 @@ function diskOf(disk: XmlElement, ours: XmlElement | undefined): DomainDisk {
     poolId: mine?.attribute('pool') ?? '',
     volume: mine?.attribute('volume') ?? '',
     owned: mine?.attribute('owned') === 'yes',
+    ...monitorsOf(disk),
     ...aliasOf(disk),
   }
 }
@@ -206,6 +210,17 @@ function sourceText(element: XmlElement): string | undefined {
 function sourcePlace(element: XmlElement): string | undefined {
   const text = sourceText(element)
   return text === undefined ? undefined : deviceName(text)
+}
+
+// Without hosts in it QEMU asks the configuration of its host.
+function monitorsOf(disk: XmlElement): Pick<DomainDisk, 'monitors'> {
+  const source = disk.first('source')
+  if (source?.attribute('protocol') !== 'rbd') return {}
+  const monitors = source.all('host').map((host) => {
+    const name = (host.attribute('name') ?? '').replace(/^\[(.*)\]$/, '$1')
+    return monitorText({ host: name, port: Number(host.attribute('port') ?? DEFAULT_MONITOR_PORT) })
+  })
+  return monitors.length === 0 ? {} : { monitors }
 }
 
 function networkName(source: XmlElement | undefined): string | undefined {

@@ -11,7 +11,7 @@ import { refuseUnderClones } from './linked-clones.ts'
 import type { DomainFacts } from './domain-info.ts'
 import { setAutostart } from './autostart-flag.ts'
 import { dropSavedState, hasSavedState } from './saved-state.ts'
-import type { LeaseKeeper } from './vm-lease.ts'
+import type { ClaimHow, LeaseKeeper } from './vm-lease.ts'
 import { domainRef, isOff, readPowerState } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 
@@ -64,7 +64,7 @@ export class DomainPower {
       if (state === 'RUNNING') return
       if (!isOff(state)) throw conflict(vmId, state, 'resume it instead of starting it')
       await this.#withFacts(vmId, (facts, ctx) => refuseUnderClones(facts, this.#inventory, this.#overlays, ctx))
-      const claim = await this.#claim(vmId, takeOver)
+      const claim = await this.#claim(vmId, { takeOver })
       try {
         await this.#change(vmId, 'RUNNING', () => this.#create(vmId))
       } catch (error) {
@@ -133,7 +133,8 @@ export class DomainPower {
         )
       } catch (error) {
         // It runs on, and its lease is to say so again.
-        if (isAgentError(error, 'LIBVIRT_REFUSED')) await this.#claim(vmId, false).catch(() => undefined)
+        if (isAgentError(error, 'LIBVIRT_REFUSED'))
+          await this.#claim(vmId, { takeOver: false, runsHere: true }).catch(() => undefined)
         throw error
       }
     })
@@ -210,8 +211,8 @@ export class DomainPower {
     })
   }
 
-  async #claim(vmId: string, takeOver: boolean) {
-    return this.#withFacts(vmId, (facts, ctx) => this.#leases?.claim(facts, { takeOver }, ctx))
+  async #claim(vmId: string, how: ClaimHow) {
+    return this.#withFacts(vmId, (facts, ctx) => this.#leases?.claim(facts, how, ctx))
   }
 
   async #withFacts<T>(vmId: string, work: (facts: DomainFacts, ctx: OpContext) => Promise<T> | undefined) {

@@ -1,19 +1,20 @@
 import type { Logger, OpContext } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import type { KeyedLock } from '../core/keyed-lock.ts'
+import type { PowerState } from '../core/model.ts'
 import { VIR_DOMAIN_STATE } from '../libvirt/constants.ts'
-import { readMounts } from '../platform/mounts.ts'
+import type { PoolBackend } from '../storage/backend.ts'
+import type { GuestLease, GuestLeaseFacts, LeasedDisk, LeasePlace } from '../storage/guest-lease.ts'
 import type { GuestLeases } from '../storage/guest-leases.ts'
 import type { ActivePool, PoolAccess } from '../storage/pool-access.ts'
-import type { GuestLease, GuestLeaseFacts } from '../storage/worker/guest-leases.ts'
-import { firstWritten, locksReachOthers } from './disk-writers.ts'
-import type { PowerState } from '../core/model.ts'
 import type { DomainEntry } from './domain-entry.ts'
 import type { DomainInventory } from './inventory.ts'
+import { elsewhere, inUse, objectionTo } from './lease-objection.ts'
 import { domainRef, isOff, isPostCopyBroken, type LibvirtCalls } from './libvirt-domain.ts'
-import { hasSavedState } from './saved-state.ts'
 import { vmLock } from './power.ts'
-import type { LeasedDisk, LeasedVm, LeaseKeeper } from './vm-lease.ts'
+import { RetryPauses } from './retry-pauses.ts'
+import { hasSavedState } from './saved-state.ts'
+import type { ClaimHow, LeasedVm, LeaseKeeper } from './vm-lease.ts'
 
 export interface VmLeasesOptions {
   readonly pools: Pick<PoolAccess, 'findByPlace' | 'holderOf'>
@@ -28,25 +29,39 @@ export interface VmLeasesOptions {
   readonly log: Logger
   /** Which pools other hosts have too; default: by their type. */
   readonly isShared?: (pool: ActivePool) => boolean
+  /** How long a QEMU of this host that was killed may still count as a writer. */
+  readonly lingerMs?: number
 }
 
 const CALL_TIMEOUT_MS = 60_000
 const READ_TIMEOUT_MS = 15_000
 const MAX_RACES = 5
-const RETRY_MS = 30_000
+/** Watches of Ceph end 30 s after their client. */
+const LINGER_MS = 40_000
+/** Jobs of agents have images open for moments: a snapshot, a look at a volume. */
+const MOMENT_MS = 5_000
 /** States in which a QEMU of this host has the disks open. */
 const HAS_QEMU: ReadonlySet<PowerState> = new Set(['RUNNING', 'PAUSED', 'SUSPENDED'])
 /** The rest of a lease fits into its file. */
 const MAX_HOST_LENGTH = 64
 
+/** Where a lease of a VM is, and the disks that it is for. */
+interface LeasedPool {
+  readonly pool: ActivePool
+  readonly place: LeasePlace
+  readonly disks: LeasedDisk[]
+}
+
 /**
- * Leases on VMs with disks in files of pools that several hosts have: who runs one holds its lease in each of these pools, and nobody else starts it. A lease has no time: the silence of an agent says nothing about its
- * guests. What ends one is its holder, or the proof by QEMU's own locks that nobody writes to the disks, or that the guest itself is here now; where these do not reach other hosts, an admin who says so.
+ * Leases on VMs with disks in pools that several hosts have: who runs one holds its lease in each of these pools, and nobody else starts it. A lease has no time: the silence of an agent says nothing about its
+ * guests. What ends one is its holder, or the proof that nobody writes to the disks (QEMU's own locks on files, the watchers of Ceph images), or that the guest itself is here now, where the storage lets only one write; else an admin who says so.
+ * Where the storage refuses no second writer, all looks are before the start: before the lease is taken, which only succeeds as long as it is the one that was looked at, and after it. Until the guest is seen to run, the lease then says that nothing can be proved.
  */
 export class VmLeases implements LeaseKeeper {
   readonly #options: VmLeasesOptions
-  /** VMs whose leases this agent has looked at in their present run. */
-  readonly #held = new Set<string>()
+  /** VMs whose leases this agent has looked at in their present run; `claimed`: they are to be looked at once more when it runs. */
+  readonly #held = new Map<string, 'claimed' | 'running'>()
+  readonly #pauses = new RetryPauses((vmId) => this.#followSafely(vmId))
   #stop: (() => void) | undefined
 
   constructor(options: VmLeasesOptions) {
@@ -62,7 +77,7 @@ export class VmLeases implements LeaseKeeper {
       .then(async () => {
         for (const { facts, state } of inventory.entries()) {
           // What an earlier run of the agent has taken.
-          if (isOff(state)) this.#held.add(facts.vmId)
+          if (isOff(state)) this.#held.set(facts.vmId, 'running')
           this.#followSafely(facts.vmId)
         }
       })
@@ -71,96 +86,98 @@ export class VmLeases implements LeaseKeeper {
 
   stop(): void {
     this.#stop?.()
+    this.#pauses.stop()
   }
 
   /**
    * Takes the leases of a VM that is about to run here; `undo` of the answer gives back those that were not there before. Errors: VM_RUNS_ELSEWHERE naming host and time, POOL_*, DEADLINE_EXCEEDED.
    */
-  async claim(vm: LeasedVm, how: { readonly takeOver: boolean }, ctx: OpContext): Promise<{ undo(): Promise<void> }> {
-    const taken: { pool: ActivePool; token: number }[] = []
-    // One that runs has others, which follow it as before.
-    const wasHeld = this.#held.has(vm.vmId)
+  async claim(vm: LeasedVm, how: ClaimHow, ctx: OpContext): Promise<{ undo(): Promise<void> }> {
+    const { vmId } = vm
+    const pools = this.#poolsOf(vm)
+    const taken: { place: LeasePlace; lease: GuestLease }[] = []
+    const before = this.#held.get(vmId)
     const undo = async () => {
-      if (!wasHeld) this.#held.delete(vm.vmId)
-      for (const { pool, token } of taken) await this.#options.leases.release(pool, vm.vmId, token, timed(ctx.log))
+      for (const { place, lease } of taken) await place.release(vmId, lease, timed(ctx.log))
+      this.#held.set(vmId, 'claimed')
     }
+    // What is left over, or taken without an answer, is looked at again: given back when the VM is off.
+    this.#held.set(vmId, 'claimed')
     try {
-      for (const [pool, disks] of this.#poolsOf(vm)) {
-        const token = await this.#claimIn(pool, vm.vmId, disks, how.takeOver, ctx)
-        if (token !== undefined) taken.push({ pool, token })
+      this.#requireInUse(vm, ({ leases }) => leases?.refusesSecondWriter === false)
+      for (const leased of pools) {
+        const lease = await this.#claimIn(leased, vmId, how, ctx)
+        if (lease === undefined) continue
+        taken.push({ place: leased.place, lease })
       }
+      for (const { place, disks } of pools)
+        if (isToLook(place, how)) await refuseWritten(vmId, place, disks, MOMENT_MS, ctx)
     } catch (error) {
       await undo().catch((failure: unknown) => {
-        ctx.log.warn({ vm: vm.vmId, err: errorText(failure) }, 'a lease could not be given back')
+        ctx.log.warn({ vm: vmId, err: errorText(failure) }, 'a lease could not be given back; it follows the VM')
       })
       throw error
     }
-    this.#held.add(vm.vmId)
+    const isSeen =
+      pools.every(({ place }) => place.refusesSecondWriter) || (before === 'running' && how.runsHere === true)
+    if (isSeen) this.#held.set(vmId, 'running')
+    this.#pauses.forget(vmId)
     return { undo }
   }
 
-  /** Says that the memory of a VM is about to be saved, before it is: from then on free locks prove nothing. */
+  /** Says that the memory of a VM is about to be saved, before it is: from then on the absence of writers proves nothing. */
   async keepSaved(vm: LeasedVm, ctx: OpContext): Promise<void> {
-    const { leases } = this.#options
-    for (const [pool] of this.#poolsOf(vm)) {
-      const present = await leases.read(pool, vm.vmId, ctx)
-      if (present === undefined) await leases.take(pool, vm.vmId, 0, this.#facts('saved'), ctx)
-      else if (this.#isOwn(present)) await leases.write(pool, vm.vmId, present.token, this.#facts('saved'), ctx)
+    for (const { place } of this.#poolsOf(vm)) {
+      const present = await place.read(vm.vmId, ctx)
+      if (present !== undefined && !this.#isOwn(present)) continue
+      const facts = this.#facts('saved')
+      const lease =
+        present === undefined
+          ? await place.take(vm.vmId, undefined, facts, ctx)
+          : await place.write(vm.vmId, present, facts, ctx)
+      if (lease === undefined) throw takenMeanwhile(vm.vmId)
     }
   }
 
   /** VM_RUNS_ELSEWHERE when another host has the VM, before a disk of it is deleted. Errors as `claim`. */
   async refuseElsewhere(vmId: string, pool: ActivePool, disk: LeasedDisk, ctx: OpContext): Promise<void> {
-    const present = await this.#options.leases.read(pool, vmId, ctx)
-    if (present === undefined || this.#isOwn(present)) return
-    const why = await this.#objection(present, [disk], ctx)
-    if (why !== undefined) throw elsewhere(vmId, present.facts, why)
+    const place = this.#placeIn(pool)
+    const present = await place?.read(vmId, ctx)
+    if (place === undefined || present === undefined || this.#isOwn(present)) return
+    const why = await objectionTo(present, place, [disk], MOMENT_MS, ctx)
+    if (why !== undefined) throw elsewhere(vmId, present, why)
   }
 
-  // The token when the lease was taken just now, undefined when this host had it.
+  // The lease when it was taken just now, undefined when this host had it.
   async #claimIn(
-    pool: ActivePool,
+    { pool, place, disks }: LeasedPool,
     vmId: string,
-    disks: readonly LeasedDisk[],
-    takeOver: boolean,
+    how: ClaimHow,
     ctx: OpContext,
-  ): Promise<number | undefined> {
-    const { leases } = this.#options
+  ): Promise<GuestLease | undefined> {
+    const facts = this.#facts(isToLook(place, how) ? 'claimed' : 'running')
     for (let race = 0; race < MAX_RACES; race++) {
-      const present = await leases.read(pool, vmId, ctx)
-      if (present !== undefined && this.#isOwn(present)) {
-        if (await leases.write(pool, vmId, present.token, this.#facts('running'), ctx)) return undefined
-        continue
+      const present = await place.read(vmId, ctx)
+      const isOwn = present !== undefined && this.#isOwn(present)
+      if (present !== undefined && !isOwn) {
+        const why = await objectionTo(present, place, disks, MOMENT_MS, ctx)
+        if (why !== undefined && !(how.takeOver && why.mayTakeOver)) throw elsewhere(vmId, present, why)
+        const { host } = present.facts ?? {}
+        const about = { vm: vmId, host, pool: pool.config.poolId, asked: how.takeOver }
+        ctx.log.warn(about, 'taking a VM over from another host')
+      } else if (isToLook(place, how)) {
+        await refuseWritten(vmId, place, disks, this.#options.lingerMs ?? LINGER_MS, ctx)
       }
-      if (present !== undefined) {
-        const why = await this.#objection(present, disks, ctx)
-        if (why !== undefined && !(takeOver && why.mayTakeOver)) throw elsewhere(vmId, present.facts, why)
-        const host = present.facts?.host
-        ctx.log.warn(
-          { vm: vmId, host, pool: pool.config.poolId, asked: takeOver },
-          'taking a VM over from another host',
-        )
-      }
-      const after = present?.token ?? 0
-      if (await leases.take(pool, vmId, after, this.#facts('running'), ctx)) return after + 1
+      const lease = isOwn ? await place.write(vmId, present, facts, ctx) : await place.take(vmId, present, facts, ctx)
+      if (lease !== undefined) return isOwn ? undefined : lease
     }
-    throw new AgentError('CONFLICT', `VM ${vmId}: other hosts take its lease at the same time; retry`)
-  }
-
-  // Why the VM of another host's lease must not run here; undefined when it is proved that it may.
-  async #objection(lease: GuestLease, disks: readonly LeasedDisk[], ctx: OpContext): Promise<Objection | undefined> {
-    const mounts = await readMounts()
-    const visible = disks.every(({ place }) => locksReachOthers(place, mounts))
-    const written = await firstWritten(disks, ctx)
-    if (written !== undefined) return { text: `its disk ${written} is being written to`, mayTakeOver: false }
-    if (lease.facts?.phase === 'saved')
-      return { text: 'its memory is saved there, and would be of no use with changed disks', mayTakeOver: true }
-    if (!visible) return { text: 'locks on its disks are not seen across hosts (NFS without locks)', mayTakeOver: true }
-    return undefined
+    throw takenMeanwhile(vmId)
   }
 
   #followSafely(vmId: string): void {
+    if (this.#pauses.isPausing(vmId)) return
     this.#follow(vmId).catch((error: unknown) => {
+      this.#pauses.pause(vmId)
       this.#options.log.warn({ vm: vmId, err: errorText(error) }, 'the lease of a VM does not follow its state')
     })
   }
@@ -171,44 +188,55 @@ export class VmLeases implements LeaseKeeper {
     const before = look()
     // One that comes back, by a migration for example, is to be looked at anew.
     if (before === undefined) this.#held.delete(vmId)
-    if (before === undefined || !this.#isDue(before)) return
+    if (before === undefined || !this.#isDue(before)) {
+      this.#pauses.forget(vmId)
+      return
+    }
     const signal = AbortSignal.timeout(CALL_TIMEOUT_MS)
     await locks.run(vmLock(vmId), signal, async () => {
       const entry = look()
-      if (entry === undefined || !this.#isDue(entry)) return
+      if (entry === undefined || !this.#isDue(entry) || this.#pauses.isPausing(vmId)) return
       const ctx = { signal, log }
+      this.#requireInUse(entry.facts)
       if (isOff(entry.state)) await this.#giveBack(entry.facts, ctx)
-      else await this.#adopt(entry.facts, ctx)
+      else if (!(await this.#adopt(entry.facts, ctx))) return
+      this.#pauses.forget(vmId)
     })
   }
 
   // A state that cannot be told says nothing about whose the VM is.
   #isDue({ facts, state }: DomainEntry): boolean {
-    const held = this.#held.has(facts.vmId)
-    return held ? isOff(state) : HAS_QEMU.has(state)
+    const held = this.#held.get(facts.vmId)
+    return (held !== undefined && isOff(state)) || (held !== 'running' && HAS_QEMU.has(state))
   }
 
-  // It runs, whatever started it: a migration, an admin, an agent without leases. A QEMU that has the disks open keeps all others out, so that the word of another host is an old one, where its locks are seen there.
-  async #adopt(vm: LeasedVm, ctx: OpContext): Promise<void> {
-    const { leases } = this.#options
-    const mounts = await readMounts()
-    for (const [pool, disks] of this.#poolsOf(vm)) {
-      const present = await leases.read(pool, vm.vmId, ctx)
-      if (present !== undefined && this.#isOwn(present)) continue
-      const { host, since, phase } = present?.facts ?? {}
-      // Saved memory that goes on there later is not what runs here: an admin has to say which of the two it is to be.
-      const unproved = phase === 'saved' || !disks.every(({ place }) => locksReachOthers(place, mounts))
-      if (present !== undefined && unproved) {
-        ctx.log.error({ vm: vm.vmId, host, since }, 'a VM runs here, and another host says that it has it')
-        setTimeout(() => this.#followSafely(vm.vmId), RETRY_MS).unref()
-        return
-      }
+  // It runs, whatever started it: a migration, an admin, an agent without leases. Where only one QEMU can have the disks open, and the other host sees that, its word is an old one. False: it is to be looked at again.
+  async #adopt(vm: LeasedVm, ctx: OpContext): Promise<boolean> {
+    const { vmId } = vm
+    for (const { place, disks } of this.#poolsOf(vm)) {
+      const present = await place.read(vmId, ctx)
+      const isOwn = present !== undefined && this.#isOwn(present)
+      if (isOwn && present.facts?.phase !== 'claimed') continue
       // Its guest is there, and only the rest of its memory is here.
-      if (present !== undefined && (await this.#isLeftBehind(vm.vmId, ctx))) continue
-      if (present !== undefined) ctx.log.info({ vm: vm.vmId, host, since }, 'a VM has come from another host')
-      await leases.take(pool, vm.vmId, present?.token ?? 0, this.#facts('running'), ctx)
+      if (present !== undefined && !isOwn && (await this.#isLeftBehind(vmId, ctx))) continue
+      if (present !== undefined && !isOwn) {
+        const { host, since, phase } = present.facts ?? {}
+        // Saved memory that goes on there later is not what runs here: an admin has to say which of the two it is to be. Whose a watcher is, the cluster does not tell: a host that the guest has come from gives its lease back by itself.
+        const isProved =
+          phase !== 'saved' && place.refusesSecondWriter && (await place.blindSpot(disks, ctx)) === undefined
+        if (!isProved) {
+          const level = this.#pauses.pause(vmId) || place.refusesSecondWriter ? 'error' : 'info'
+          ctx.log[level]({ vm: vmId, host, since }, 'a VM runs here, and another host says that it has it')
+          return false
+        }
+        ctx.log.info({ vm: vmId, host, since }, 'a VM has come from another host')
+      }
+      const facts = this.#facts('running')
+      const lease = isOwn ? await place.write(vmId, present, facts, ctx) : await place.take(vmId, present, facts, ctx)
+      if (lease === undefined) throw takenMeanwhile(vmId)
     }
-    this.#held.add(vm.vmId)
+    this.#held.set(vmId, 'running')
+    return true
   }
 
   async #isLeftBehind(vmId: string, { signal }: OpContext): Promise<boolean> {
@@ -219,31 +247,29 @@ export class VmLeases implements LeaseKeeper {
   }
 
   async #giveBack(vm: LeasedVm, ctx: OpContext): Promise<void> {
-    const { leases, libvirt } = this.#options
-    this.#held.delete(vm.vmId)
     const pools = this.#poolsOf(vm)
-    if (pools.size === 0) return
-    const saved = await hasSavedState(libvirt, vm.vmId, ctx.signal)
-    for (const [pool] of pools) {
-      const present = await leases.read(pool, vm.vmId, ctx)
+    const saved = pools.length > 0 && (await hasSavedState(this.#options.libvirt, vm.vmId, ctx.signal))
+    for (const { place } of pools) {
+      const present = await place.read(vm.vmId, ctx)
       if (present === undefined || !this.#isOwn(present)) continue
-      if (saved) await leases.write(pool, vm.vmId, present.token, this.#facts('saved'), ctx)
-      else await leases.release(pool, vm.vmId, present.token, ctx)
+      if (saved && present.facts?.phase === 'saved') continue
+      if (saved) await place.write(vm.vmId, present, this.#facts('saved'), ctx)
+      else await place.release(vm.vmId, present, ctx)
     }
+    this.#held.delete(vm.vmId)
   }
 
   /** Gives the leases of a VM back that is off: because it goes, or its saved memory. Those of other hosts stay. */
   async forget(vm: LeasedVm, ctx: OpContext): Promise<void> {
-    this.#held.delete(vm.vmId)
     await this.leave(vm, ctx)
+    this.#held.delete(vm.vmId)
   }
 
   /** Gives the leases back in the pools of these disks, where the VM has none any more; it may run, and its other leases follow it. Those of other hosts stay. */
   async leave(vm: LeasedVm, ctx: OpContext): Promise<void> {
-    for (const [pool] of this.#poolsOf(vm)) {
-      const present = await this.#options.leases.read(pool, vm.vmId, ctx)
-      if (present !== undefined && this.#isOwn(present))
-        await this.#options.leases.release(pool, vm.vmId, present.token, ctx)
+    for (const { place } of this.#poolsOf(vm)) {
+      const present = await place.read(vm.vmId, ctx)
+      if (present !== undefined && this.#isOwn(present)) await place.release(vm.vmId, present, ctx)
     }
   }
 
@@ -253,9 +279,10 @@ export class VmLeases implements LeaseKeeper {
    */
   async keepFree(vm: LeasedVm, ctx: OpContext): Promise<void> {
     this.#requireInUse(vm)
-    for (const [pool] of this.#poolsOf(vm)) {
-      const present = await this.#options.leases.read(pool, vm.vmId, ctx)
-      if (present === undefined) await this.#options.leases.take(pool, vm.vmId, 0, this.#facts('running'), ctx)
+    for (const { place } of this.#poolsOf(vm)) {
+      const present = await place.read(vm.vmId, ctx)
+      const facts = this.#facts(place.refusesSecondWriter ? 'running' : 'claimed')
+      if (present === undefined) await place.take(vm.vmId, undefined, facts, ctx)
     }
   }
 
@@ -265,12 +292,18 @@ export class VmLeases implements LeaseKeeper {
     await this.forget(vm, ctx)
   }
 
-  // One that is not known here any more is gone for good.
-  #requireInUse({ vmId, disks }: LeasedVm): void {
-    const { pools } = this.#options
-    for (const { place } of disks) {
-      const backend = place === '' || pools.findByPlace(place) !== undefined ? undefined : pools.holderOf(place)
-      if (backend === undefined || backend.mountPath === '' || !this.#isShared({ config: backend.config, backend }))
+  // One that is not known here any more is gone for good. `concerned`: pools that count.
+  #requireInUse({ vmId, disks }: LeasedVm, concerned: (backend: PoolBackend) => boolean = () => true): void {
+    const { pools, leases } = this.#options
+    for (const { place, monitors } of disks) {
+      if (place === '' || pools.findByPlace(place, monitors) !== undefined) continue
+      const backend = pools.holderOf(place, monitors)
+      if (
+        backend === undefined ||
+        !concerned(backend) ||
+        !leases.hasPlace(backend) ||
+        !this.#isShared({ config: backend.config, backend })
+      )
         continue
       const { poolId } = backend.config
       throw new AgentError('POOL_UNAVAILABLE', `the lease of VM ${vmId} is in pool ${poolId}, which is not in use now`)
@@ -291,9 +324,13 @@ export class VmLeases implements LeaseKeeper {
     }
   }
 
-  /** Whether VMs with disks in a pool have a lease there. Leases are files: pools of devices have an owner of their own (docs/storage.md). */
+  /** Whether VMs with disks in a pool have a lease there. */
   isLeased(pool: ActivePool): boolean {
-    return pool.guard !== undefined && this.#isShared(pool)
+    return this.#placeIn(pool) !== undefined
+  }
+
+  #placeIn(pool: ActivePool): LeasePlace | undefined {
+    return this.#isShared(pool) ? this.#options.leases.placeIn(pool) : undefined
   }
 
   #isShared(pool: ActivePool): boolean {
@@ -301,36 +338,41 @@ export class VmLeases implements LeaseKeeper {
     return isShared(pool)
   }
 
-  #poolsOf({ disks }: LeasedVm): ReadonlyMap<ActivePool, readonly LeasedDisk[]> {
-    const { pools } = this.#options
-    const found = new Map<string, { pool: ActivePool; disks: LeasedDisk[] }>()
+  #poolsOf({ disks }: LeasedVm): LeasedPool[] {
+    const found = new Map<string, LeasedPool>()
     for (const disk of disks) {
-      const pool = disk.place === '' ? undefined : pools.findByPlace(disk.place)
-      if (pool === undefined || !this.isLeased(pool)) continue
+      const pool = disk.place === '' ? undefined : this.#options.pools.findByPlace(disk.place, disk.monitors)
+      const place = pool === undefined ? undefined : this.#placeIn(pool)
+      if (pool === undefined || place === undefined) continue
       const { poolId } = pool.config
-      const entry = found.get(poolId) ?? { pool, disks: [] }
+      const entry = found.get(poolId) ?? { pool, place, disks: [] }
       entry.disks.push(disk)
       found.set(poolId, entry)
     }
-    return new Map([...found.values()].map((entry) => [entry.pool, entry.disks]))
+    return [...found.values()]
   }
 }
 
-interface Objection {
-  readonly text: string
-  /** An admin who knows better may overrule it. */
-  readonly mayTakeOver: boolean
+// Where a second writer is refused it need not be looked for, and where the VM runs it is its own.
+function isToLook(place: LeasePlace, { runsHere }: ClaimHow): boolean {
+  return !place.refusesSecondWriter && runsHere !== true
+}
+
+async function refuseWritten(
+  vmId: string,
+  place: LeasePlace,
+  disks: readonly LeasedDisk[],
+  patienceMs: number,
+  ctx: OpContext,
+): Promise<void> {
+  const writer = await place.findWriter(disks, patienceMs, ctx)
+  if (writer !== undefined) throw inUse(vmId, writer)
+}
+
+function takenMeanwhile(vmId: string): AgentError {
+  return new AgentError('CONFLICT', `VM ${vmId}: other hosts take its lease at the same time; retry`)
 }
 
 function timed(log: Logger): OpContext {
   return { signal: AbortSignal.timeout(CALL_TIMEOUT_MS), log }
-}
-
-function elsewhere(vmId: string, lease: GuestLeaseFacts | undefined, { text, mayTakeOver }: Objection): AgentError {
-  const who = lease === undefined ? 'another host' : `host ${lease.host} (agent ${lease.holder}), since ${lease.since}`
-  const remedy = mayTakeOver
-    ? 'make sure that it is off there and start it with takeOver'
-    : 'stop it there, or migrate it here'
-  const details = lease === undefined ? {} : { host: lease.host, agentId: lease.holder, since: lease.since }
-  return new AgentError('VM_RUNS_ELSEWHERE', `VM ${vmId} is held by ${who}: ${text}; ${remedy}`, { details })
 }

@@ -9,6 +9,7 @@ import type { RemoteNonnullDomain } from '../libvirt/wire/remote-types.gen.ts'
 import type { ActivePool } from '../storage/pool-access.ts'
 import type { DomainDeps } from './deps.ts'
 import { vmError } from './libvirt-errors.ts'
+import { leasedDisk } from './vm-lease.ts'
 import { vmDirectory, vmOwner } from './names.ts'
 
 /** A volume made for a VM, as journals keep it. */
@@ -95,8 +96,7 @@ async function refuseElsewhere(
   if (leases?.isLeased(pool) !== true) return
   const source = (await pool.backend.getVolume(name, ctx))?.source
   if (source === undefined) return
-  const disk = { id: name, place: placeOf(source), format: source.format, readonly: false }
-  await leases.refuseElsewhere(vmId, pool, disk, ctx)
+  await leases.refuseElsewhere(vmId, pool, leasedDisk(name, source), ctx)
 }
 
 async function refuseUsed(

@@ -10,6 +10,7 @@ import type {
 } from '../core/model.ts'
 import type { ConfinementKind } from '../platform/confinement.ts'
 import type { MountEntry } from '../platform/mounts.ts'
+import type { LeasePlace } from './guest-lease.ts'
 import type { PoolGuard } from './pool-guard.ts'
 import type { PoolMarker } from './pool-marker.ts'
 
@@ -126,12 +127,14 @@ export interface PoolBackend {
   deleteVolume(name: string, ctx: OpContext, owner?: string): Promise<'deleted' | 'already-deleted'>
   /** VOLUME_NOT_FOUND when it is not there. */
   diskSource(name: string, ctx: OpContext): Promise<DiskSource>
-  /** True when a volume of this pool, there or not, would be at `place` (placeOf). Pure. */
-  holds(place: string): boolean
+  /** True when a volume of this pool, there or not, would be at `place` (placeOf). `monitors` (`host:port`) tell of which Ceph cluster the place is; without, all clusters count. Pure. */
+  holds(place: string, monitors?: readonly string[]): boolean
   /** Grows the volume; VOLUME_TOO_SMALL for less than it has. */
   readonly resize?: (name: string, sizeBytes: number, ctx: OpContext) => Promise<Volume>
   readonly snapshots?: VolumeSnapshots
   readonly layers?: VolumeLayers
+  /** Leases on guests that the storage itself keeps; those of pools of files are in these. */
+  readonly leases?: LeasePlace
 }
 
 /** A file that an overlay stands on. */

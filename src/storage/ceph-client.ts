@@ -28,8 +28,8 @@ export const cephClientFields = {
 }
 
 const DEFAULT_USER = 'admin'
-/** Of the protocol every version speaks (msgr 1). */
-const DEFAULT_PORT = 6789
+/** Of a monitor whose port is not told: that of the protocol every version speaks (msgr 1). */
+export const DEFAULT_MONITOR_PORT = 6789
 const MAX_MONITORS = 16
 const AUTHTOOL_TIMEOUT_MS = 10_000
 const CONNECT_TIMEOUT_S = 5
@@ -63,11 +63,18 @@ export function monitorText({ host, port }: MonitorAddress): string {
   return `${isIPv6(host) ? `[${host}]` : host}:${port}`
 }
 
+/** Whether one of the monitors is among the `others` (monitorText). Both protocols of a monitor with the usual ports are the same one. */
+export function sharesMonitor(monitors: readonly MonitorAddress[], others: readonly string[]): boolean {
+  const key = (text: string) => text.toLowerCase().replace(/:3300$/, ':6789')
+  const known = new Set(monitors.map((monitor) => key(monitorText(monitor))))
+  return others.some((other) => known.has(key(other)))
+}
+
 /** A monitor as `host`, `host:port`, `[v6]:port`. POOL_CONFIG_INVALID. */
 export function parseMonitor(text: string): MonitorAddress {
   const [, v6, name, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? []
   const host = v6 ?? name ?? (isIPv6(text) ? text : '')
-  const port = portText === undefined ? DEFAULT_PORT : Number(portText)
+  const port = portText === undefined ? DEFAULT_MONITOR_PORT : Number(portText)
   const numeric = /^[\d.]+$/.test(host)
   const good =
     v6 === undefined && !isIPv6(host)

@@ -1,10 +1,10 @@
-import type { OpContext } from '../core/context.ts'
+import type { PoolBackend } from './backend.ts'
+import { FileLeases } from './file-leases.ts'
+import type { LeasePlace } from './guest-lease.ts'
 import type { ActivePool } from './pool-access.ts'
-import { callPoolFiles } from './pool-file-calls.ts'
-import type { StorageIo, StorageMethod, StorageParams, StorageResult } from './storage-io.ts'
-import type { GuestLease, GuestLeaseFacts } from './worker/guest-leases.ts'
+import type { StorageIo } from './storage-io.ts'
 
-/** Leases on guests, as files in the pools that hold their disks. Errors: POOL_*, DEADLINE_EXCEEDED, WORKER_*. */
+/** Where the leases on guests are, pool by pool: where the pool's own type has them, else in its files. */
 export class GuestLeases {
   readonly #io: StorageIo
 
@@ -12,28 +12,13 @@ export class GuestLeases {
     this.#io = io
   }
 
-  read(pool: ActivePool, guest: string, ctx: OpContext): Promise<GuestLease | undefined> {
-    return this.#call(pool, 'readGuestLease', { guest }, ctx)
+  /** Undefined for pools that have no place for leases: those of devices have an owner of their own (docs/storage.md). */
+  placeIn(pool: ActivePool): LeasePlace | undefined {
+    return pool.backend.leases ?? (pool.guard === undefined ? undefined : new FileLeases(this.#io, pool))
   }
 
-  take(pool: ActivePool, guest: string, after: number, facts: GuestLeaseFacts, ctx: OpContext): Promise<boolean> {
-    return this.#call(pool, 'takeGuestLease', { guest, after, facts }, ctx)
-  }
-
-  write(pool: ActivePool, guest: string, token: number, facts: GuestLeaseFacts, ctx: OpContext): Promise<boolean> {
-    return this.#call(pool, 'writeGuestLease', { guest, token, facts }, ctx)
-  }
-
-  release(pool: ActivePool, guest: string, token: number, ctx: OpContext): Promise<void> {
-    return this.#call(pool, 'releaseGuestLease', { guest, token }, ctx)
-  }
-
-  #call<M extends StorageMethod>(
-    pool: ActivePool,
-    method: M,
-    params: Omit<StorageParams<M>, 'guard'>,
-    ctx: OpContext,
-  ): Promise<StorageResult<M>> {
-    return callPoolFiles(this.#io, pool, 'leases', method, params, ctx)
+  /** Whether `placeIn` has an answer while the pool is in use. */
+  hasPlace(backend: PoolBackend): boolean {
+    return backend.leases !== undefined || backend.mountPath !== ''
   }
 }

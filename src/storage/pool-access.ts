@@ -38,10 +38,10 @@ export interface PoolAccess {
   active(): ActivePool[]
   /** The active file pool whose root contains absolute `path`, if any. */
   findByPath(path: string): ActivePool | undefined
-  /** The active pool, of any type, that a volume at `place` (placeOf) would belong to, if any. */
-  findByPlace(place: string): ActivePool | undefined
-  /** The backend of the pool, in use now or only known, that a volume at `place` (placeOf) would belong to, if any. */
-  holderOf(place: string): PoolBackend | undefined
+  /** The active pool, of any type, that a volume at `place` (placeOf) would belong to, if any; `monitors`: PoolBackend.holds. */
+  findByPlace(place: string, monitors?: readonly string[]): ActivePool | undefined
+  /** The backend of the pool, in use now or only known, that a volume at `place` (placeOf) would belong to, if any; `monitors`: PoolBackend.holds. */
+  holderOf(place: string, monitors?: readonly string[]): PoolBackend | undefined
   /**
    * The pool that an absolute path of a request means, and the path within it: below the directory of a file pool, or below `<aliases>/<poolId>/images`, which stands
    * for the root of any pool (contract 2.1.3); in a pool of volumes the relative path names a volume. Undefined when no pool is meant. Errors: those of `require`.

@@ -180,13 +180,13 @@ export class PoolManager implements PoolAccess {
     return entry === undefined ? undefined : entry.pool
   }
 
-  findByPlace(place: string): ActivePool | undefined {
-    const entry = [...this.#entries.values()].find(({ active, backend }) => active && backend.holds(place))
+  findByPlace(place: string, monitors?: readonly string[]): ActivePool | undefined {
+    const entry = [...this.#entries.values()].find(({ active, backend }) => active && backend.holds(place, monitors))
     return entry === undefined ? undefined : entry.pool
   }
 
-  holderOf(place: string): PoolBackend | undefined {
-    const holders = [...this.#entries.values()].filter(({ backend }) => backend.holds(place))
+  holderOf(place: string, monitors?: readonly string[]): PoolBackend | undefined {
+    const holders = [...this.#entries.values()].filter(({ backend }) => backend.holds(place, monitors))
     return (holders.find(({ active }) => active) ?? holders[0])?.backend
   }
 

@@ -13,6 +13,16 @@ const REMOVE_TIMEOUT_MS = 10 * 60_000
 export interface RbdImageInfo {
   readonly id: string
   readonly sizeBytes: number
+  /** Names of its features: `exclusive-lock`. */
+  readonly features: readonly string[]
+}
+
+/** Who has an image open for writing. */
+export interface RbdWatcher {
+  /** Network address. */
+  readonly address: string
+  /** Number of the client in the cluster; no two have the same. */
+  readonly client: number
 }
 
 /** A snapshot as `rbd snap ls` has it. */
@@ -25,13 +35,17 @@ export interface RbdSnapshot {
 }
 
 const namesSchema = z.array(z.string())
-const infoSchema = z.object({ id: z.string(), size: z.number().nonnegative() })
+const infoSchema = z.object({
+  id: z.string(),
+  size: z.number().nonnegative(),
+  features: z.array(z.string()).default([]),
+})
 const rowsSchema = z.array(
   z.object({ image: z.string(), snapshot: z.string().optional(), id: z.string(), size: z.number().nonnegative() }),
 )
 const usageSchema = z.object({ images: z.array(z.object({ used_size: z.number().nonnegative() })) })
 const snapshotsSchema = z.array(z.object({ id: z.number(), name: z.string(), size: z.number(), timestamp: z.string() }))
-const statusSchema = z.object({ watchers: z.array(z.object({ address: z.string() })) })
+const statusSchema = z.object({ watchers: z.array(z.object({ address: z.string(), client: z.number() })) })
 const trashSchema = z.array(z.object({ id: z.string(), name: z.string() }))
 
 /** The images of one pool or namespace, by rbd(8): one command each, nothing kept. Errors: those of CephTools.run; what is missing is undefined or false. */
@@ -51,7 +65,7 @@ export class RbdImages {
   }
 
   /** All images with their sizes, by name. */
-  async all(signal: AbortSignal): Promise<Map<string, RbdImageInfo>> {
+  async all(signal: AbortSignal): Promise<Map<string, Pick<RbdImageInfo, 'id' | 'sizeBytes'>>> {
     const rows = rowsSchema.parse(await this.#json(['ls', '--long', placeText(this.#place)], signal))
     const images = rows.filter(({ snapshot }) => snapshot === undefined)
     return new Map(images.map(({ image, id, size }) => [image, { id, sizeBytes: size }]))
@@ -60,8 +74,8 @@ export class RbdImages {
   async info(image: string, signal: AbortSignal): Promise<RbdImageInfo | undefined> {
     const found = await this.#json(['info', this.#spec(image)], signal, { okCodes: [ENOENT] })
     if (found === undefined) return undefined
-    const { id, size } = infoSchema.parse(found)
-    return { id, sizeBytes: size }
+    const { id, size, features } = infoSchema.parse(found)
+    return { id, sizeBytes: size, features }
   }
 
   /** Bytes that the image and its snapshots occupy, without what they share with the source of a clone. */
@@ -101,10 +115,10 @@ export class RbdImages {
     return (await this.#rbd(words, signal, { okCodes: [EEXIST] })).exitCode === 0
   }
 
-  /** Network addresses of those who have the image open; none for one that is missing. */
-  async watchers(image: string, signal: AbortSignal): Promise<string[]> {
+  /** Those who have the image open for writing; none for one that is missing. */
+  async watchers(image: string, signal: AbortSignal): Promise<RbdWatcher[]> {
     const found = await this.#json(['status', this.#spec(image)], signal, { okCodes: [ENOENT] })
-    return found === undefined ? [] : statusSchema.parse(found).watchers.map(({ address }) => address)
+    return found === undefined ? [] : statusSchema.parse(found).watchers
   }
 
   /** Removes an image with its snapshots; into the trash of the pool while clones need it. `busy`: somebody has it open. */

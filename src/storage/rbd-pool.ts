@@ -5,13 +5,15 @@ import { isUuid } from '../core/ids.ts'
 import type { DiskSource, RbdSource } from '../core/model.ts'
 import { monotonicMs } from '../platform/clock.ts'
 import type { Activation, ActivationRequest, PoolTraits, ProbeResult, VolumeSnapshots } from './backend.ts'
-import { clusterName, type CephClient } from './ceph-client.ts'
+import { clusterName, sharesMonitor, type CephClient } from './ceph-client.ts'
 import { CephGuestSecret } from './ceph-guest-secret.ts'
 import { CephTools } from './ceph-tools.ts'
 import type { StorageEnvironment } from './environment.ts'
+import type { LeasePlace } from './guest-lease.ts'
 import { judgeSpace } from './pool-space.ts'
 import { unreachable } from './probe-result.ts'
 import { RbdImages } from './rbd-images.ts'
+import { RbdLeases } from './rbd-leases.ts'
 import { RbdMarker } from './rbd-marker.ts'
 import { imageSpec, placeText, type RbdPlace } from './rbd-name.ts'
 import { RbdObjects } from './rbd-objects.ts'
@@ -43,6 +45,7 @@ export class RbdPool {
   readonly name: string
   readonly volumes: RbdVolumes
   readonly snapshots: VolumeSnapshots
+  readonly leases: LeasePlace
   readonly #options: RbdPoolOptions
   readonly #tools: CephTools
   readonly #images: RbdImages
@@ -75,6 +78,13 @@ export class RbdPool {
       source: (image) => this.#source(image),
     })
     this.snapshots = rbdSnapshots(this.#images, this.volumes)
+    this.leases = new RbdLeases({
+      poolId,
+      objects,
+      images: this.#images,
+      marker: this.#marker,
+      imageAt: (at) => at.slice(this.#prefix.length),
+    })
   }
 
   async activate(request: ActivationRequest, ctx: OpContext): Promise<Activation> {
@@ -133,10 +143,10 @@ export class RbdPool {
     return source
   }
 
-  /** True for every image of the pool or namespace. */
-  holds(text: string): boolean {
-    const prefix = `rbd:${this.name}/`
-    return text.startsWith(prefix) && !text.slice(prefix.length).includes('/')
+  /** True for every image of the pool or namespace; with monitors only when one of them is one of this cluster's. */
+  holds(text: string, monitors: readonly string[] = []): boolean {
+    if (!text.startsWith(this.#prefix) || text.slice(this.#prefix.length).includes('/')) return false
+    return monitors.length === 0 || sharesMonitor(this.#options.client.monitors, monitors)
   }
 
   /** Hands on the result of work that changes what is stored; the numbers known so far are void then. */
@@ -146,6 +156,10 @@ export class RbdPool {
     } finally {
       this.#space.forget()
     }
+  }
+
+  get #prefix(): string {
+    return `rbd:${this.name}/`
   }
 
   async #checkCluster(ctx: OpContext): Promise<void> {

@@ -103,7 +103,7 @@ export class RbdVolumes {
       if (watchers.length > 0) {
         throw new AgentError(
           'VOLUME_IN_USE',
-          `volume ${name} is open at ${watchers.map((address) => address.replace(/:0\/\d+$/, '')).join(', ')}; detach it there first`,
+          `volume ${name} is open at ${watchers.map(({ address }) => address.replace(/:0\/\d+$/, '')).join(', ')}; detach it there first`,
         )
       }
       const gone = `${workPrefix('gone', nodeId)}${randomBytes(4).toString('hex')}`
@@ -251,7 +251,12 @@ export class RbdVolumes {
     if (neededBytes < sizeBytes) await images.resize(temp, sizeBytes, ctx.signal)
   }
 
-  async #volume(image: string, record: RbdRecord, info: RbdImageInfo, signal: AbortSignal): Promise<Volume> {
+  async #volume(
+    image: string,
+    record: RbdRecord,
+    info: Pick<RbdImageInfo, 'sizeBytes'>,
+    signal: AbortSignal,
+  ): Promise<Volume> {
     return this.#view(image, record, info.sizeBytes, await this.#options.images.usedBytes(image, signal))
   }
 

@@ -1,4 +1,4 @@
-import type { LeasedDisk } from '../vm-lease.ts'
+import type { LeasedDisk } from '../../storage/guest-lease.ts'
 import type { VolumeRef } from '../vm-remains.ts'
 import type { SnapshotRecord } from './snapshot-metadata.ts'
 

@@ -129,8 +129,8 @@ export class OutgoingMigrations {
     const copied = offer.disks
       .filter((disk) => copy.includes(disk.target))
       .map(({ poolId, volume }) => ({ poolId, name: volume }))
-    const disks = parseDomain(offer.liveXml).disks.map(({ id, place, format, readonly }) => {
-      return { id, place, format, readonly }
+    const disks = parseDomain(offer.liveXml).disks.map(({ id, place, format, readonly, monitors }) => {
+      return { id, place, format, readonly, ...(monitors === undefined ? {} : { monitors }) }
     })
     let journal: OutgoingJournal = {
       phase: 'preparing',

@@ -1,6 +1,6 @@
 import type { OpContext } from '../../core/context.ts'
 import { AgentError, errorText, isAgentError } from '../../core/errors.ts'
-import { placeOf, type DiskSource, type Volume } from '../../core/model.ts'
+import type { DiskSource, Volume } from '../../core/model.ts'
 import { delay } from '../../platform/clock.ts'
 import { readMounts } from '../../platform/mounts.ts'
 import type { VolumeContent } from '../../storage/backend.ts'
@@ -12,6 +12,7 @@ import type { DomainInventory } from '../inventory.ts'
 import { isOff } from '../libvirt-domain.ts'
 import { makeVolume } from '../make-volume.ts'
 import { vmOwner } from '../names.ts'
+import { leasedDisk } from '../vm-lease.ts'
 import { withLease } from '../with-lease.ts'
 import { readGuestSide } from './guest-side.ts'
 import { isMirroring, mirrorDisk, type SwitchWatch } from './mirror.ts'
@@ -143,9 +144,8 @@ const LIVE: CopyWay = {
       }
       await work.noteCopy(copy)
       await refuseOtherIo(plan, halves.live, copy)
-      const { id, format, readonly } = { id: plan.diskId, format: plan.format, readonly: false }
-      const place = { id, format, readonly, place: placeOf(copy) }
-      await parts.deps.leases?.claim({ vmId, disks: [place] }, { takeOver: false }, ctx)
+      const disks = [leasedDisk(plan.diskId, copy)]
+      await parts.deps.leases?.claim({ vmId, disks }, { takeOver: false, runsHere: true }, ctx)
       return (await mirrorDisk(mirrorTo(copy), work.watch, parts, ctx)) === 'switched'
     } finally {
       space.release()

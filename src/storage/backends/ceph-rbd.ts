@@ -37,7 +37,7 @@ function createRbdPool(config: PoolConfig, environment: StorageEnvironment): Poo
   if (secretUuid !== '' && !isUuid(secretUuid)) throw invalid('secret_uuid', `${quote(secretUuid)} is not a UUID`)
   const { clusterId } = given
   const pool = new RbdPool({ environment, poolId, traits: TRAITS, client, place, secretUuid, clusterId })
-  const { volumes, snapshots } = pool
+  const { volumes, snapshots, leases } = pool
   const { user, keyringPath } = client
   const monitors = client.monitors.map(monitorText)
   const { pool: poolName, namespace } = place
@@ -60,9 +60,10 @@ function createRbdPool(config: PoolConfig, environment: StorageEnvironment): Poo
     createVolume: (spec, ctx, options) => pool.changing(volumes.create(spec, ctx, options)),
     deleteVolume: (name, ctx, owner) => pool.changing(volumes.delete(name, ctx, owner)),
     diskSource: (name, ctx) => pool.diskSource(name, ctx),
-    holds: (text) => pool.holds(text),
+    holds: (text, monitors) => pool.holds(text, monitors),
     resize: (name, sizeBytes, ctx) => volumes.resize(name, sizeBytes, ctx),
     snapshots,
+    leases,
   }
 }
 

@@ -1,25 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { isOneOf, isShape, isText } from '../../core/shape.ts'
 import { TEMP_SUFFIX } from '../../platform/files.ts'
+import { isGuestLeaseFacts, type GuestLeaseFacts } from '../guest-lease.ts'
 import type { PoolGuard } from '../pool-guard.ts'
 import { LEASES_DIRECTORY, RECORDS_DIRECTORY } from '../pool-marker.ts'
 import { LeaseFiles, type LeaseFile } from './lease-files.ts'
 import { makeDirectories, openPool } from './pool-root.ts'
-
-/** What a lease on a guest says: which host has it, and since when. */
-export interface GuestLeaseFacts {
-  /** Agent id of the host. */
-  readonly holder: string
-  /** Its name, for people. */
-  readonly host: string
-  /** ISO 8601, by the clock of that host. */
-  readonly since: string
-  /** `saved`: the guest is off there, and its memory is kept with the disks as they are. */
-  readonly phase: 'running' | 'saved'
-}
-
-/** A lease on a guest as it is in its pool. */
-export type GuestLease = LeaseFile<GuestLeaseFacts>
 
 /** Parameters of the methods below; each uses what it needs. */
 interface LeaseParams {
@@ -28,15 +13,7 @@ interface LeaseParams {
   readonly guest: string
 }
 
-const leases = new LeaseFiles(
-  isShape<GuestLeaseFacts>({
-    holder: isText,
-    host: isText,
-    since: isText,
-    phase: isOneOf(['running', 'saved']),
-  }),
-  (guest) => `VM ${guest}`,
-)
+const leases = new LeaseFiles<GuestLeaseFacts>(isGuestLeaseFacts, (guest) => `VM ${guest}`)
 
 async function directoryOf(guard: PoolGuard) {
   await using root = await openPool(guard)
@@ -44,7 +21,7 @@ async function directoryOf(guard: PoolGuard) {
 }
 
 /** The lease on a guest, if there is one. Errors of all: those of `openPool`. */
-export async function readGuestLease({ guard, guest }: LeaseParams): Promise<GuestLease | undefined> {
+export async function readGuestLease({ guard, guest }: LeaseParams): Promise<LeaseFile<GuestLeaseFacts> | undefined> {
   await using directory = await directoryOf(guard)
   return await leases.read(directory, guest)
 }

@@ -119,6 +119,8 @@ export interface OpenOptions {
   readonly networks?: Readonly<Record<string, string>>
   /** The agent's id, when the pool is one that several hosts have. */
   readonly sharedAs?: string
+  /** VmLeasesOptions.lingerMs, with `sharedAs`. */
+  readonly lingerMs?: number
   /** Another directory than `<base>/pool`. */
   readonly poolPath?: string
   /** Beside the directory of images. */
@@ -175,6 +177,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
           locks,
           log,
           isShared: () => true,
+          ...(options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs }),
         })
   const overlays = new PoolOverlays(pools, environment.io, () => options.sharedAs !== undefined)
   const deps: DomainDeps = {

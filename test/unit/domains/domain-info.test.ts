@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { placeOf } from '../../../src/core/model.ts'
 import { parseDomain } from '../../../src/domains/domain-info.ts'
 import { domainXml } from '../../../src/domains/domain-xml.ts'
+import { monitorText } from '../../../src/storage/ceph-client.ts'
 import { cdrom, definition, definitionTable, disk, rbd } from './definitions.ts'
 
 describe('domain XML read back', () => {
@@ -57,6 +58,7 @@ describe('domain XML read back', () => {
       ],
     })
     const facts = parseDomain(domainXml(given))
+    expect(facts.disks.map(({ monitors }) => monitors)).toEqual([undefined, rbd().monitors.map(monitorText), undefined])
     expect(facts.paths).toEqual(['/dev/vg/root', 'rbd:guests/team-a/data', placeOf(disk().source), 'rbd:guests/base'])
     expect(facts.disks.map(({ place }) => place)).toEqual([facts.paths[0], facts.paths[1], facts.paths[2]])
   })

@@ -83,6 +83,15 @@ describe('options of RBD pools', () => {
     expect(create({ ...good, namespace: 'a' }).holds('rbd:vms/a/b')).toBe(true)
     expect(create(good).holds('/vms/a')).toBe(false)
   })
+
+  test('where monitors are told, an image of another cluster is not held for its name', () => {
+    const pool = create({ ...good, monitors: ['Mon-1', '10.0.0.2:3300', '[fd00::3]:7000'] })
+    for (const own of ['mon-1:6789', 'mon-1:3300', '10.0.0.2:6789', '[fd00::3]:7000'])
+      expect(pool.holds('rbd:vms/a', ['10.9.9.9:6789', own]), own).toBe(true)
+    for (const other of ['mon-2:6789', 'mon-1:7000', '[fd00::3]:6789'])
+      expect(pool.holds('rbd:vms/a', [other]), other).toBe(false)
+    expect(pool.holds('rbd:vms/a', [])).toBe(true)
+  })
 })
 
 describe('the key for guests', () => {
