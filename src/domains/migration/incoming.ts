@@ -41,7 +41,7 @@ import { makeRoom } from './make-room.ts'
 import { MigrationTickets } from './migration-tickets.ts'
 import { defineArrived, requirePersistent, settleIncoming } from './settle-incoming.ts'
 import { defineSnapshots, type SnapshotRecord } from './snapshot-metadata.ts'
-import { isSplitAtTarget, splitToHere, unlessSplit } from './split.ts'
+import { isSplitAtTarget, postCopyProblems, splitToHere, unlessSplit } from './split.ts'
 
 /** Kind of the operation in the journal; its id is that of the migration. */
 export const INCOMING_KIND = 'vm.migrate-in'
@@ -276,6 +276,8 @@ export class IncomingMigrations implements MigrationTarget {
       }
       const call = await session.next(session.prepareCall.promise)
       allow(() => strangeFlags(call.flags))
+      const postCopy = (call.flags & VIR_MIGRATE.POSTCOPY) !== 0
+      allow(() => (postCopy ? postCopyProblems(session.offer, disks) : []))
       allow(() => [...strangeParts(call.xml, limits), ...strangeCookie(call.cookie, limits)])
       ctx.progress({ phase: 'preparing' })
       const definition = keptDefinition(call.xml)
@@ -319,7 +321,6 @@ export class IncomingMigrations implements MigrationTarget {
       await ctx.save(journal)
       afterStep?.('finishing')
       if (consoleTail !== undefined) await appendConsoleTail(limits.directory, consoleTail, ctx)
-      const postCopy = (call.flags & VIR_MIGRATE.POSTCOPY) !== 0
       const finished = dedicated.call(
         'remote:DOMAIN_MIGRATE_FINISH3_PARAMS',
         {
@@ -427,7 +428,8 @@ export class IncomingMigrations implements MigrationTarget {
       try {
         await client.ready(stopping)
         await requirePersistent(vmId, configXml, client, { ...ctx, signal: stopping })
-        await defineSnapshots(vmId, snapshots, client, { ...ctx, signal: stopping })
+        // libvirt keeps the migration of what is split open, and changes no snapshots meanwhile.
+        if (phase === 'arrived') await defineSnapshots(vmId, snapshots, client, { ...ctx, signal: stopping })
         break
       } catch (error) {
         stopping.throwIfAborted()

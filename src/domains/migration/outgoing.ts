@@ -24,7 +24,7 @@ import { followJob } from './migration-job.ts'
 import type { OutgoingJournal } from './outgoing-journal.ts'
 import { leaveSource, resumeSource, settleSource, type SourceUse } from './settle-outgoing.ts'
 import { defineSnapshots, forgetSnapshots } from './snapshot-metadata.ts'
-import { isSplitAtSource, restAtSource, splitFromHere, unlessSplit } from './split.ts'
+import { isSplitAtSource, postCopyProblems, restAtSource, splitFromHere, unlessSplit } from './split.ts'
 import type { LeasedVm, LeaseKeeper } from '../vm-lease.ts'
 import { withLease } from '../with-lease.ts'
 
@@ -75,7 +75,7 @@ export class OutgoingMigrations {
     const { parts, connect, log } = this.#options
     try {
       const offer = await buildOffer(randomUUID(), request, parts, { signal, log })
-      return (await judge(connect(request.target), offer, signal)).problems
+      return (await judge(connect(request.target), request, offer, signal)).problems
     } catch (error) {
       if (isAgentError(error, 'MIGRATION_REFUSED')) return [error.message]
       throw error
@@ -124,7 +124,7 @@ export class OutgoingMigrations {
     const target = connect(request.target)
     ctx.progress({ phase: 'preparing' })
     const offer = await buildOffer(ctx.id, request, parts, ctx)
-    const { problems, copy } = await judge(target, offer, ctx.signal)
+    const { problems, copy } = await judge(target, request, offer, ctx.signal)
     if (problems.length > 0) throw refused(vmId, problems)
     const copied = offer.disks
       .filter((disk) => copy.includes(disk.target))
@@ -469,14 +469,20 @@ function heldIfFree<T>(vm: LeasedVm, deps: MigrationParts['deps'], work: () => P
   return withLease(vm, deps, work, ctx, keep)
 }
 
-async function judge(target: MigrationTarget, offer: MigrationOffer, signal: AbortSignal): Promise<OfferCheck> {
+async function judge(
+  target: MigrationTarget,
+  { options }: MigrationRequest,
+  offer: MigrationOffer,
+  signal: AbortSignal,
+): Promise<OfferCheck> {
   const check = await target.check(offer, signal)
   const old: string[] = []
   if (offer.off && !check.off)
     old.push('the agent of the target host is too old for VMs that are off: bring it up to date, or start the VM')
   if (check.snapshots !== offer.snapshots.length)
     old.push('the agent of the target host is too old for VMs with snapshots: bring it up to date, or delete them')
-  return { ...check, problems: [...check.problems, ...old] }
+  const postCopy = options.postCopyAfterMs === undefined ? [] : postCopyProblems(offer, check.copy)
+  return { ...check, problems: [...check.problems, ...old, ...postCopy] }
 }
 
 function beatTo(target: MigrationTarget, id: string): { stop(): void } {

@@ -4,12 +4,32 @@ import { AgentError, errorText } from '../../core/errors.ts'
 import { quote } from '../../core/ids.ts'
 import { VIR_DOMAIN_PAUSED, VIR_DOMAIN_RUNNING, VIR_DOMAIN_STATE } from '../../libvirt/constants.ts'
 import { delay, monotonicMs } from '../../platform/clock.ts'
+import type { MigrationOffer } from './messages.ts'
 import { domainRef, findDomain, isOff, isPostCopyBroken, readPowerState, type LibvirtCalls } from '../libvirt-domain.ts'
 
 const TIMEOUT_MS = 15_000
 const POLL_MS = 1_000
 const UNDECIDED_MS = 60_000
 const migrationAnswer = z.object({ return: z.object({ status: z.string().optional() }) })
+
+/** Why a VM is not switched over before all of its memory has come, although it could move: after a break nothing of what it has besides memory may be on two hosts. `copied` are the disks that are. Pure. */
+export function postCopyProblems(
+  { off, snapshots }: Pick<MigrationOffer, 'off' | 'snapshots'>,
+  copied: readonly string[],
+): string[] {
+  // Nothing is switched over.
+  if (off) return []
+  const problems: string[] = []
+  if (snapshots.length > 0)
+    problems.push(
+      `it has ${snapshots.length} snapshot(s), which would be lost if post-copy broke off: delete them first, or migrate without post-copy`,
+    )
+  if (copied.length > 0)
+    problems.push(
+      `its storage is to be copied (${copied.join(', ')}), and if post-copy broke off it would have disks on both hosts: migrate without post-copy`,
+    )
+  return problems
+}
 
 /** `split`: its memory is on two hosts, and nothing brings it together. `coming`: the rest of it is on its way. */
 export type PostCopyState = 'split' | 'coming' | undefined

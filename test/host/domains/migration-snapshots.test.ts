@@ -123,6 +123,12 @@ describe.skipIf(missing !== undefined)('a VM with snapshots that moves to anothe
       message: expect.stringContaining('1 snapshot(s), which cannot be copied with its storage'),
     })
     expect(await told(a, vmId)).toEqual(before)
+    const postCopy = migrationTo(b, vmId, { copyStorage: true, options: { postCopyAfterMs: 0 } })
+    expect(await a.migrations.check(postCopy, within())).toEqual([
+      expect.stringContaining('cannot be copied with its storage'),
+      expect.stringContaining('which would be lost if post-copy broke off'),
+      expect.stringContaining('its storage is to be copied (vda), and if post-copy broke off'),
+    ])
     await a.vms.delete(vmId, within())
   })
 
