@@ -120,6 +120,8 @@ export function createSteps(options: StepOptions): Step[] {
     },
     {
       name: 'define',
+      // Its undo looks for the domain, which is its own under the lock of the VM.
+      journaledEarly: true,
       run: async ({ request }, state, ctx) => {
         const { vncPassword } = options
         const planned = definitionOf(requirePlan(options), state, await readMounts())

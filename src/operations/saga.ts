@@ -14,13 +14,15 @@ export interface SagaStep<P, S> {
   readonly name: string
   /** It needs nothing from the step before it, and runs at the same time. */
   readonly besidePrevious?: true
+  /** Its undo needs nothing that the steps before it learn, and copes with a run that never began: it is journaled with the step before it, which saves a write. */
+  readonly journaledEarly?: true
   /** Does the step and returns what it learned of the state. */
   run(params: P, state: S, ctx: OperationContext<SagaJournal<S>>): Promise<Partial<S>>
   undo(params: P, state: S, ctx: OperationContext<SagaJournal<S>>): Promise<void>
 }
 
 /**
- * Runs the steps in order, journaling each one before it begins. When one fails or is aborted, those beside it are aborted, everything begun is undone in reverse order and the error is
+ * Runs the steps in order, each one journaled before it begins. When one fails or is aborted, those beside it are aborted, everything begun is undone in reverse order and the error is
  * rethrown. `afterStep` exists for crash tests.
  */
 export async function runSaga<P, S extends object>(
@@ -33,12 +35,13 @@ export async function runSaga<P, S extends object>(
   const begun: string[] = []
   let state = initial
   try {
-    for (const stage of stagesOf(steps)) {
+    const stages = stagesOf(steps)
+    for (const [at, stage] of stages.entries()) {
       ctx.signal.throwIfAborted()
       const names = stage.map(({ name }) => name)
       ctx.progress({ phase: names.join(', '), percent: Math.round((begun.length / steps.length) * 100) })
       begun.push(...names)
-      await ctx.save({ begun: [...begun], state })
+      if (at === 0 || !isEarly(stage)) await ctx.save({ begun: [...begun, ...earlyAfter(stages, at)], state })
       const before = state
       await sideBySide(stage, ctx, async (step, stepCtx) => {
         const startedAt = monotonicMs()
@@ -64,6 +67,16 @@ function stagesOf<P, S>(steps: readonly SagaStep<P, S>[]): SagaStep<P, S>[][] {
     else stage.push(step)
   }
   return stages
+}
+
+function isEarly<P, S>(stage: readonly SagaStep<P, S>[]): boolean {
+  return stage.every(({ journaledEarly }) => journaledEarly === true)
+}
+
+// Names of the steps that are journaled with the stage at `at`, in order.
+function earlyAfter<P, S>(stages: readonly SagaStep<P, S>[][], at: number): string[] {
+  const next = stages[at + 1]
+  return next === undefined || !isEarly(next) ? [] : [...next.map(({ name }) => name), ...earlyAfter(stages, at + 1)]
 }
 
 // Ends when all have ended: what is undone must not be in the making. Throws what the first to fail threw; what another one threw by itself is logged.

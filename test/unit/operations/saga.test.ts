@@ -98,6 +98,20 @@ describe('runSaga', () => {
     ])
   })
 
+  it('journals a step early that says so, and undoes it only when it began', async () => {
+    const log: string[] = []
+    const { ctx, saved } = context(log)
+    const early = { define: { journaledEarly: true } } as const
+    await runSaga(steps(log, early), null, {}, ctx)
+    expect(log).toEqual(['save disk', 'run disk', 'save disk+seed+define', 'run seed', 'run define'])
+    expect(saved.at(-1)?.state).toEqual({ disk: 'made' })
+
+    const failing: string[] = []
+    const broken = steps(failing, { ...early, seed: { run: fail } })
+    await expect(runSaga(broken, null, {}, context(failing).ctx)).rejects.toThrow('no seed')
+    expect(failing.slice(-2)).toEqual(['undo seed knowing disk', 'undo disk knowing disk'])
+  })
+
   it('ends the steps beside one that fails, waits for them, and undoes with what they learned', async () => {
     const log: string[] = []
     const disk: SagaStep<null, State>['run'] = async (_params, _state, { signal }) => {
