@@ -149,7 +149,10 @@ export class StateSync {
         signal.throwIfAborted()
         failures++
         due = pace.now() + backoffMs(failures, pace.random(), retryAfterMs(toAgentError(error)))
-        log.warn({ err: errorText(error), failures }, 'the control plane could not be told of a change')
+        const what = isAgentError(error, 'STATE_NOT_WRITABLE')
+          ? 'what the control plane was told cannot be kept: it may be told so again after a restart'
+          : 'the control plane could not be told of a change'
+        log.warn({ err: errorText(error), failures }, what)
       }
     }
   }
@@ -165,6 +168,7 @@ export class StateSync {
     }
     // What one object cannot tell must not keep the others silent.
     const failures: unknown[] = []
+    await this.#told.saveAgain().catch((error: unknown) => void failures.push(error))
     const trying = async (work: Promise<void>) =>
       work.catch((error: unknown) => {
         signal.throwIfAborted()
@@ -176,7 +180,7 @@ export class StateSync {
       if (this.#told.pools.ids.length > 0) await trying(this.#tellPools(nodeId, failures, signal))
       // What is asked for while this one is on its way is another one.
       this.#fullSyncDueMs = undefined
-      await this.#tellAll(nodeId, vms, signal).catch((error: unknown) => {
+      await this.#tellAll(nodeId, vms, failures, signal).catch((error: unknown) => {
         this.#fullSyncDueMs ??= pace.now()
         throw error
       })
@@ -186,7 +190,7 @@ export class StateSync {
     if (failures.length > 0) throw failures[0]
   }
 
-  async #tellAll(nodeId: string, vms: readonly VmInfo[], signal: AbortSignal): Promise<void> {
+  async #tellAll(nodeId: string, vms: readonly VmInfo[], failures: unknown[], signal: AbortSignal): Promise<void> {
     const nowMs = Date.now()
     const vmStates = vms.map((vm) => [vm, this.#stateOf(vm, nowMs)] as const)
     const pools = this.#options.pools.list()
@@ -202,7 +206,7 @@ export class StateSync {
     if (answer === undefined) return
     this.#told.vms.replace(told)
     this.#told.pools.replace(pools.map((pool) => [pool.config.poolId, poolStateNow(pool, undefined, nowMs)]))
-    await this.#told.save()
+    await this.#keep(failures)
     const { vmsReconciled, vmsDiscovered, vmsLost, conflicts } = answer
     this.#options.log.info(
       { vmsReconciled, vmsDiscovered, vmsLost, conflicts },
@@ -262,20 +266,22 @@ export class StateSync {
     if (this.#unsupported.has(call)) return
     const news = [...new Set([...told.ids, ...here])].flatMap(newsOf)
     if (news.length === 0) return
-    const begun = news.map((one) => ({ ...one, unheard: told.begin(one.id, one.now) }))
-    await this.#told.save()
-    for (const [at, { id, now, change, unheard }] of begun.entries()) {
-      try {
-        if (change === undefined || (await this.#tellOne(call, change, now === undefined, failures, signal)))
-          told.end(id, now)
+    try {
+      for (const { id, now, change } of news) {
+        const unheard = told.begin(id, now)
+        if (change !== undefined) await this.#keep(failures)
+        const isHeard = change === undefined || (await this.#tellOne(call, change, now === undefined, failures, signal))
+        if (isHeard) told.end(id, now)
         else unheard()
-      } catch (error) {
-        // Of this one nobody knows; the others were not told yet.
-        for (const other of begun.slice(at + 1)) other.unheard()
-        throw error
       }
-      await this.#told.save()
+    } finally {
+      await this.#keep(failures)
     }
+  }
+
+  // To be heard twice after a restart is better than never: a state directory that cannot be written silences nobody.
+  async #keep(failures: unknown[]): Promise<void> {
+    await this.#told.save().catch((error: unknown) => void failures.push(error))
   }
 
   #stateOf(vm: VmInfo, nowMs: number): ToldState {

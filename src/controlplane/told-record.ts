@@ -1,10 +1,11 @@
 import type { StateCollection } from '../platform/state-store.ts'
 import type { ToldState } from './state-report.ts'
 
-/** Something whose hearing nobody knows of: `state` is the newest before or in it, `gone` that the object is no more. */
+/** Something whose hearing nobody knows of: `state` is the newest before or in it, `gone` that the object is no more, `anew` that it is there after that may have been heard. */
 interface Telling {
   readonly state: ToldState
   readonly gone?: true
+  readonly anew?: true
 }
 type Heard = Readonly<Record<string, ToldState>>
 type Told = Readonly<Record<string, Telling>>
@@ -40,7 +41,8 @@ export class ToldObjects {
 
   /** Whether the control plane knows the object, for certain. */
   isKnown(id: string): boolean {
-    return this.#heard.has(id) && this.#telling.get(id)?.gone !== true
+    const { gone, anew } = this.#telling.get(id) ?? {}
+    return this.#heard.has(id) && gone !== true && anew !== true
   }
 
   /** Whether `now` (undefined = gone) is to be told: it was not heard, or something else may have been since. */
@@ -52,7 +54,8 @@ export class ToldObjects {
   begin(id: string, now: ToldState | undefined): () => void {
     const before = this.#telling.get(id)
     const newest = this.newest(id)
-    if (now !== undefined) this.#telling.set(id, { state: now })
+    const wasGone = before?.gone === true || before?.anew === true
+    if (now !== undefined) this.#telling.set(id, wasGone ? { state: now, anew: true } : { state: now })
     else if (newest !== undefined) this.#telling.set(id, { state: newest, gone: true })
     return () => {
       if (before === undefined) this.#telling.delete(id)
@@ -92,6 +95,7 @@ export class ToldRecord {
   readonly pools = new ToldObjects()
   readonly #store: StateCollection<ToldStates>
   #loaded = false
+  #isSaved = true
   #nodeId = ''
 
   constructor(store: StateCollection<ToldStates>) {
@@ -116,10 +120,17 @@ export class ToldRecord {
 
   /** Keeps it all, durably. */
   async save(): Promise<void> {
+    this.#isSaved = false
     const [vms, pools] = [this.vms.kept(), this.pools.kept()]
     await this.#store.put(STORE_KEY, {
       ...{ nodeId: this.#nodeId, vms: vms.heard, pools: pools.heard },
       telling: { vms: vms.telling, pools: pools.telling },
     })
+    this.#isSaved = true
+  }
+
+  /** Does the last `save` again if it failed. */
+  async saveAgain(): Promise<void> {
+    if (!this.#isSaved) await this.save()
   }
 }

@@ -313,10 +313,10 @@ export class OperationManager {
             )
           }
           const result = await handler.run(live.record.params, ctx)
-          await this.#complete(live, handler, result, noted)
+          await this.#complete(live, handler, result)
         } finally {
           // Nothing is written after the end.
-          await noted.catch(() => undefined)
+          await noted
         }
       })
     } catch (error) {
@@ -348,9 +348,8 @@ export class OperationManager {
   }
 
   // A completion that is not on disk would be undone by the next start, under whoever uses it by then: it is undone now instead.
-  async #complete(live: Live, handler: AnyHandler, result: unknown, noted: Promise<void>): Promise<void> {
+  async #complete(live: Live, handler: AnyHandler, result: unknown): Promise<void> {
     try {
-      await noted
       await this.#end(live, { state: 'completed', result })
     } catch (error) {
       if (handler.onRestart === 'rollback') await handler.rollback?.(live.record.params, this.#context(live))
@@ -358,14 +357,17 @@ export class OperationManager {
     }
   }
 
-  // Written while the work begins: to the next start, pending and running are the same. What is saved later waits for it.
+  // Written while the work begins: to the next start, pending and running are the same, and whatever is saved later says it too.
   #noteRunning(live: Live): Promise<void> {
     if (live.record.state === 'running') return Promise.resolve()
     this.#publish(live, { ...live.record, state: 'running', startedAt: Date.now() })
     const noted = this.#store.put(live.record.id, live.record)
-    // Until then its failure must not count as unhandled.
-    noted.catch(() => undefined)
-    return noted
+    return noted.catch((error: unknown) => {
+      this.#log.warn(
+        { operation: live.record.id, err: errorText(error) },
+        'that an operation runs could not be recorded',
+      )
+    })
   }
 
   async #end(live: Live, end: Partial<OperationRecord>): Promise<void> {

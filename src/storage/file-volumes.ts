@@ -14,7 +14,7 @@ import type { PoolGuard } from './pool-guard.ts'
 import { createImage, imageInfo, imagePlace, resizeImage, type ConvertSource } from './qemu-img.ts'
 import type { PoolTarget, StorageIo, StorageMethod, StorageParams, StorageResult } from './storage-io.ts'
 import { parseVolumeName, volumeFile } from './volume-name.ts'
-import { checkOrigin } from './volume-origin.ts'
+import { checkOrigin, refuseOrigin } from './volume-origin.ts'
 import { checkedSpec, checkVolumeSize, requireSameSpec } from './volume-spec.ts'
 
 /** Worker answers about volumes (worker/volumes.ts). */
@@ -110,7 +110,7 @@ export class FileVolumes {
         const explained = await this.#explained(error, wanted, ctx)
         await this.#abandon({ guard, name: spec.name, temp: claim.temp }, ctx)
         // It may have changed, or gone, since it was looked at.
-        if (origin !== undefined && isKnown) await checkOrigin(wanted, origin, ctx)
+        if (origin !== undefined && isKnown) await refuseOrigin(wanted, origin, ctx)
         throw inPool(explained, claim.writePath, this.path(spec.name, spec.format))
       }
     })

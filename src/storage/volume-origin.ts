@@ -15,6 +15,14 @@ export function copyTimeoutMs(bytes: number): number {
   return Math.max(MIN_COPY_TIMEOUT_MS, bytes / MIN_COPY_BYTES_PER_MS)
 }
 
+/** After a failure: tells if it is the origin that does not do, as `checkOrigin`; whatever else keeps it from being looked at is not what failed. */
+export async function refuseOrigin(spec: VolumeSpec, origin: ConvertSource, ctx: OpContext): Promise<void> {
+  await checkOrigin(spec, origin, ctx).catch((error: unknown) => {
+    if (isAgentError(error, 'BACKING_FILE_MISSING', 'BACKING_FILE_REFUSED', 'VOLUME_TOO_SMALL', 'IMAGE_NOT_AN_IMAGE'))
+      throw error
+  })
+}
+
 /**
  * Looks at what a new volume is to be made from and refuses what would not fit or could lead elsewhere. Errors: BACKING_FILE_MISSING, BACKING_FILE_REFUSED,
  * SNAPSHOT_NOT_FOUND, VOLUME_TOO_SMALL, those of imageInfo.

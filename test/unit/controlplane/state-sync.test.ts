@@ -280,24 +280,46 @@ describe('a control plane that knows the calls', () => {
     },
   )
 
-  test('may have heard that a VM is gone: it hears it again, and of one that is made anew', async ({ signal }) => {
+  test('may have heard that a VM is gone: it hears that again, or that it was made anew, until it surely has', async ({
+    signal,
+  }) => {
     vms = [vm(ONE), vm(TWO)]
     start().registered(nodeId)
     await told('SyncFullState', signal)
-    cp.setFault({ kind: 'hold' }, 'NotifyVMChange')
-    vms = []
-    changed()
-    await told('NotifyVMChange', signal)
-    await sync?.stop()
-    cp.setFault(undefined, 'NotifyVMChange')
-    vms = [vm(TWO)]
-    start().registered(nodeId)
-    const everything = cp.waitForRequest('SyncFullState', signal)
-    await pace.skip()
-    await everything
+    /** What is told of first is heard, and the agent ends before it knows. */
+    const endUnheard = async (now: VmInfo[]) => {
+      cp.setFault({ kind: 'hold' }, 'NotifyVMChange')
+      vms = now
+      changed()
+      const body = await told('NotifyVMChange', signal)
+      await sync?.stop()
+      return body
+    }
+    const restart = () => start().registered(nodeId)
     const gone = { vm: { id: ONE, state: 2, stateChangeCount: 2 }, eventType: 3, previousState: 1 }
-    const anew = { vm: { id: TWO, state: 1, stateChangeCount: 1 }, eventType: 1 }
-    expect(calls('NotifyVMChange')).toMatchObject([gone, gone, anew])
+    const anew = { vm: { id: ONE, state: 1 }, eventType: 1 }
+    expect(await endUnheard([vm(TWO)])).toMatchObject(gone)
+    restart()
+    expect(await endUnheard([vm(TWO)])).toMatchObject(gone)
+    restart()
+    expect(await endUnheard([vm(ONE), vm(TWO)])).toMatchObject(anew)
+    cp.setFault(undefined, 'NotifyVMChange')
+    restart()
+    expect(await told('NotifyVMChange', signal)).toMatchObject(anew)
+  })
+
+  test('hears of changes although nothing can be kept of what it was told', async ({ signal }) => {
+    const full = new AgentError('STATE_NOT_WRITABLE', 'no space left')
+    store = { ...store, put: () => Promise.reject(full) }
+    start().registered(nodeId)
+    await told('SyncFullState', signal)
+    await pace.untilAsleep()
+    vms = [vm(ONE), vm(TWO)]
+    changed()
+    const both = cp.waitForRequest('NotifyVMChange', signal).then(() => cp.waitForRequest('NotifyVMChange', signal))
+    await pace.skip()
+    await both
+    expect(calls('NotifyVMChange')).toMatchObject([{ vm: { id: ONE } }, { vm: { id: TWO } }])
   })
 
   test('with an empty memory is told all anew', async ({ signal }) => {
