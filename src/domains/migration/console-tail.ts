@@ -18,8 +18,10 @@ export interface ConsoleMark {
 
 /** Of what a guest prints on its way; when it is more its end is kept, after a line that says so. */
 const MAX_BYTES = MIB
-const LOOK_MS = 10
-const LOOKS = 20
+const LOOK_MS = 20
+/** That many looks in a row find no more in it. */
+const STILL_LOOKS = 5
+const LOOKS = 25
 const SETTLE_MS = 5_000
 const compress = promisify(gzip)
 const decompress = promisify(gunzip)
@@ -76,10 +78,10 @@ export async function appendConsoleTail(
 async function standsStill(file: string): Promise<void> {
   let before = (await stat(file)).size
   const deadline = AbortSignal.timeout(SETTLE_MS)
-  for (let look = 0; look < LOOKS; look++) {
+  for (let look = 0, still = 0; look < LOOKS && still < STILL_LOOKS; look++) {
     await delay(LOOK_MS, deadline)
     const { size } = await stat(file)
-    if (size === before) return
+    still = size === before ? still + 1 : 0
     before = size
   }
 }
