@@ -257,10 +257,11 @@ export class IncomingMigrations implements MigrationTarget {
       begun = true
       afterStep?.('opening')
       ctx.progress({ phase: 'opening' })
-      const { opened, disks, limits, snapshots } = await makeRoom(session.offer, session.files, judgement, parts, ctx)
+      const room = await makeRoom(session.offer, session.files, judgement, parts, ctx)
+      const { opened, disks, limits, snapshotLimits, snapshots } = room
       const allow = (look: () => string[]) => requireOrdinary(vmId, look)
       allow(() => [...strangeParts(opened.liveXml, limits), ...strangeParts(opened.configXml, limits)])
-      allow(() => snapshots.flatMap(({ xml }) => strangeSnapshot(xml, limits)))
+      allow(() => snapshots.flatMap(({ xml }) => strangeSnapshot(xml, snapshotLimits)))
       afterStep?.('opened')
       session.over.throwIfAborted()
       session.opened.resolve(opened)

@@ -30,6 +30,8 @@ export async function makeRoom(
   opened: OpenedMigration
   disks: readonly string[]
   limits: GuestLimits
+  /** Those of its snapshots, which may use more. */
+  snapshotLimits: GuestLimits
   snapshots: readonly SnapshotRecord[]
 }> {
   const { vmId } = offer
@@ -64,14 +66,15 @@ export async function makeRoom(
   const limits = {
     vmId,
     name: offer.name,
-    places: new Set([...judgement.snapshotPlaces, ...judgement.media, ...[...layers.values()].flat().map(placeOf)]),
+    places: new Set([...judgement.media, ...[...layers.values()].flat().map(placeOf)]),
     directory,
     emulator: deps.config.emulator,
   }
+  const snapshotLimits = { ...limits, places: new Set([...limits.places, ...judgement.snapshotPlaces]) }
   // Their disks are at the same places; the VM's own files are not.
   const own = { ...places, disks: new Map() }
   const snapshots = offer.snapshots.map((record) => ({ ...record, xml: rewriteForTarget(record.xml, own) }))
-  return { opened, disks: copy, limits, snapshots }
+  return { opened, disks: copy, limits, snapshotLimits, snapshots }
 }
 
 async function placeFile(directory: string, { name, content }: OfferedFile): Promise<void> {
