@@ -10,7 +10,7 @@ import { startAgent, type AgentProcess } from '../../support/agent-process.ts'
 import { until } from '../../support/until.ts'
 import { missingCommand, requirePrerequisite } from '../require.ts'
 import { fileSha256 } from './file-digest.ts'
-import { madeContent, startOrigin, type Content, type Origin } from './origin.ts'
+import { madeContent, startOrigin, type Answerer, type Content, type Origin } from './origin.ts'
 import { startTestAgent, type TestAgent } from './test-agent.ts'
 
 const missing = await requirePrerequisite('qemu-img and gzip', missingCommand('qemu-img', 'gzip'))
@@ -171,7 +171,15 @@ describe.skipIf(missing !== undefined)('a compressed image while the agent is ki
   it('is whole in the end, unpacked anew from the bytes that are there', async () => {
     const directory = await mkdtemp('/var/tmp/lqx-early-killed-')
     await using origin = await startOrigin(packed)
-    origin.answer({ bytesPerSecond: SLOWLY })
+    // Each run but the last one gets so much that the size it is killed at comes, and never all.
+    const upTo =
+      (end: number): Answerer =>
+      ({ range }) => ({
+        bytesPerSecond: SLOWLY,
+        stopAt: { bytes: end - Number(/\d+/.exec(range ?? '0')?.[0]), by: 'silence' },
+      })
+    const KILLED_AT = [8 * MIB, 20 * MIB, 32 * MIB]
+    origin.answer(...KILLED_AT.map((size) => upTo(size + 12 * MIB)), { bytesPerSecond: SLOWLY })
     const serve = () =>
       startAgent({
         directory,
@@ -200,8 +208,8 @@ describe.skipIf(missing !== undefined)('a compressed image while the agent is ki
         }),
       })
       const { jobId } = (await begun.json()) as { jobId: string }
-      for (const mib of [8, 20, 32]) {
-        await until(async () => (await sizeOf('-unwrapped.lqxtmp')) > mib * MIB)
+      for (const size of KILLED_AT) {
+        await until(async () => (await sizeOf('-unwrapped.lqxtmp')) > size)
         agent.kill('SIGKILL')
         await agent.exited
         agent = await serve()
