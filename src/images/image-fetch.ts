@@ -66,6 +66,8 @@ class Transfer {
   #connection = new AbortController()
   /** Set while several connections bring the content. */
   #readAhead: ReadAhead | undefined
+  /** What was told of this file: what had to wait in memory may have to be fetched again. */
+  #told = 0
 
   constructor(source: ImageSource, request: TransferRequest) {
     this.#source = source
@@ -119,7 +121,13 @@ class Transfer {
       acceptHead(head, content?.totalLength, content?.finalUrl ?? '')
       this.#request.onHead(head)
     }
-    this.#writer = await DurableWriter.open(file, { algorithms, onHead, from, onWritten, onDurable })
+    // What an abandoned file still syncs is no part of the content that has begun meanwhile.
+    const { beginnings } = this.#source
+    const onSynced = (bytes: number) => {
+      if (this.#source.beginnings === beginnings) onDurable(bytes)
+    }
+    this.#told = from
+    this.#writer = await DurableWriter.open(file, { algorithms, onHead, from, onWritten, onDurable: onSynced })
     this.#writer.failure.catch(this.#failed.reject)
   }
 
@@ -201,7 +209,8 @@ class Transfer {
     const writer = this.#writer
     const bytesReceived = (writer?.bytesAccepted ?? 0) + (this.#readAhead?.bytesHeld ?? 0)
     const counters = { bytesReceived, bytesDurable: writer?.bytesDurable ?? 0 }
-    this.#request.onEvent(counters)
+    this.#told = Math.max(this.#told, bytesReceived)
+    this.#request.onEvent({ ...counters, bytesReceived: this.#told })
     const isResting = this.#waitingFor === 'nothing' || this.#readAhead?.isResting === true
     if (writer === undefined || isResting) this.#clock.rest()
     else this.#check(counters, this.#waitingFor === 'server' && !writer.full)
@@ -216,8 +225,9 @@ class Transfer {
       this.#clock.check(counters, receiving)
     } catch (error) {
       // Another connection may do better, another disk is not at hand.
-      if (receiving) this.#connection.abort(error)
-      else this.#failed.reject(toAgentError(error))
+      if (!receiving) this.#failed.reject(toAgentError(error))
+      else if (this.#readAhead?.endSilent(toAgentError(error)) === true) this.#clock.rest()
+      else this.#connection.abort(error)
     }
   }
 }

@@ -40,9 +40,11 @@ export class ImageSource {
   #current: number
   #strays = 0
   readonly #partsRefused = new Set<number>()
-  /** Sources that one connection is used for. */
-  readonly #narrow = new Set<number>()
-  #connections: number
+  /** How many connections are used for sources that turned out to serve fewer than ordered. */
+  readonly #limits = new Map<number, number>()
+  /** Where redirects led to when a part was refused there, and a new link was hoped for. */
+  #expired: string | undefined
+  #beginnings = 0
   #changes = 0
   #wholeAgain = 0
   /** What ended the last connection. */
@@ -55,7 +57,6 @@ export class ImageSource {
     this.#order = order
     this.#notice = notice
     this.#content = content
-    this.#connections = order.connections
     this.#current = content?.source ?? 0
     this.#retries = new Retries({ patienceMs: order.patienceMs, sources: order.urls.length }, this.#current)
   }
@@ -65,20 +66,33 @@ export class ImageSource {
     return this.#content
   }
 
+  /** How often the content began at its first byte: bytes of a beginning before are void. */
+  get beginnings(): number {
+    return this.#beginnings
+  }
+
   /** How many connections the present source is asked over. With more than one, `open` asks for a segment only. */
   get connections(): number {
-    return this.#narrow.has(this.#current) || this.#partsRefused.has(this.#current) ? 1 : this.#connections
+    return this.#partsRefused.has(this.#current) ? 1 : this.#limitOf(this.#current)
   }
 
-  /** The present source serves no more than `connections`. */
-  limit(connections: number, fault: AgentError): void {
-    this.#connections = connections
-    this.#notice('the server refuses some of the connections; going on with fewer', { connections, err: fault.message })
+  /** The source with the index `source` serves no more than `connections`. */
+  limit(source: number, connections: number, fault: AgentError): void {
+    this.#limits.set(source, Math.min(connections, this.#limitOf(source)))
+    this.#notice('the server does not serve all connections; going on with fewer', { connections, err: fault.message })
   }
 
-  /** From now on one connection is used for the present source. */
-  narrow(why: string): void {
-    this.#narrow.add(this.#current)
+  /** Whether the refusal of a part may be that of a link which has expired, so that `open` gets a new one. A place that redirects led to is given that once: it may refuse further connections. */
+  hasExpired({ source, location }: SourceContent, { reason }: AgentError): boolean {
+    const isLink = location !== this.#order.urls[source] && location !== this.#expired
+    if (reason !== 'DOWNLOAD_HTTP_STATUS' || !isLink) return false
+    this.#expired = location
+    return true
+  }
+
+  /** From now on one connection is used for the source with the index `source`. */
+  narrow(source: number, why: string): void {
+    this.#limits.set(source, 1)
     this.#notice(`going on with one connection: ${why}`, { url: this.#content?.finalUrl ?? '' })
   }
 
@@ -112,7 +126,10 @@ export class ImageSource {
     const options = { ...this.#order.fetch, signal, range: { from, to, ifRange } }
     const download = await openDownload(content.location, options, connection)
     const same = agrees(content, download, content.source)
-    if (download.isPart && same !== 'no') return download
+    if (download.isPart && same !== 'no') {
+      this.#joined = true
+      return download
+    }
     download.close()
     const what = same === 'no' ? 'a part of another content' : 'everything'
     throw new AgentError('DOWNLOAD_RANGE', `${download.finalUrl} was asked for a part of the content and sent ${what}`)
@@ -136,6 +153,9 @@ export class ImageSource {
 
   /** After the whole proved to be wrong (`error`): resolves when it may be fetched again from the first byte, from here or a mirror. Throws `error` when there is no reason to hope for other bytes. */
   distrust(error: AgentError): void {
+    const source = this.#content?.source
+    // Segments that were mixed up once would be again.
+    if (this.#joined && source !== undefined && this.#limitOf(source) > 1) this.narrow(source, error.message)
     if (this.#joined && !this.#distrusted) this.#distrusted = true
     else this.#current = this.#retries.after(error).source
     this.#joined = false
@@ -162,7 +182,7 @@ export class ImageSource {
         this.#notice('parts of this server are of no use; asking for everything', { err: errorText(error) })
       } else if (range.to !== undefined && isAgentError(error, 'DOWNLOAD_HTTP_STATUS') && !isTransient(error)) {
         // There are servers that refuse to send parts, or so many of them.
-        this.narrow(error.message)
+        this.narrow(this.#current, error.message)
       } else throw error
     }
     return this.#attempt(at, signal)
@@ -171,10 +191,11 @@ export class ImageSource {
   // True when what came is only a segment that no others can be put beside.
   #mustNarrow({ isPart, totalLength }: OpenDownload, range: RangeRequest | undefined): boolean {
     if (range?.to === undefined || (isPart && (totalLength ?? Infinity) <= range.to + 1)) return false
-    if (!isPart) this.narrow('the server does not send parts')
-    else if (totalLength === undefined) this.narrow('the server does not say how much there is')
+    const narrow = (why: string) => this.narrow(this.#current, why)
+    if (!isPart) narrow('the server does not send parts')
+    else if (totalLength === undefined) narrow('the server does not say how much there is')
     else if (ifRangeOf(this.#content?.validators ?? {}) === undefined)
-      this.narrow('nothing tells whether parts are of the same content')
+      narrow('nothing tells whether parts are of the same content')
     else return false
     return isPart
   }
@@ -236,6 +257,11 @@ export class ImageSource {
     }
     this.#strays = 0
     if (download.from > 0) this.#joined = true
+    else this.#beginnings++
+  }
+
+  #limitOf(source: number): number {
+    return this.#limits.get(source) ?? this.#order.connections
   }
 
   #beginAgain(download: OpenDownload, before: SourceContent, same: Agreement, asked: boolean): void {

@@ -78,6 +78,8 @@ export class TransferSession {
   readonly #bucket: TokenBucket
   #download: OpenDownload | undefined
   #inode: number | undefined
+  /** Settles when what was durable so far is noted. */
+  #noted: Promise<void> = Promise.resolve()
   #onEvent: (event: SessionEvent) => void
 
   private constructor(
@@ -164,8 +166,12 @@ export class TransferSession {
         if (total !== undefined) onEvent({ furtherBytes: furtherBytes(head, total) })
       },
       onWritten: (bytes, direct) => follower?.grown(bytes, direct),
-      onDurable: (bytes) => void this.#note(file, bytes).catch(failed.reject),
+      onDurable: (bytes) => {
+        const noted = this.#note(file, bytes).catch(failed.reject)
+        this.#noted = this.#noted.then(() => noted)
+      },
       onBeginAgain: async () => {
+        await this.#noted
         this.#inode = undefined
         await follower?.beginAgain()
         await this.#journal.reset()

@@ -45,8 +45,10 @@ export async function openDownload(
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     options.signal.throwIfAborted()
     const wire = await connection.to(target, options)
-    const exchange = new Exchange(target, options, wire)
     try {
+      // Nothing listened meanwhile.
+      options.signal.throwIfAborted()
+      const exchange = new Exchange(target, options, wire)
       const { status, headers } = await exchange.headers
       if (!REDIRECTS.includes(status)) {
         const facts = acceptAnswer(target, status, headers, options.range)

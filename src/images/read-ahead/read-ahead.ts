@@ -6,6 +6,7 @@ import type { OpenDownload } from '../../platform/http-fetch.ts'
 import { SEGMENT_BYTES, type ImageSource } from '../image-source.ts'
 import { PacedSink, type TokenBucket } from '../paced-sink.ts'
 import { isTransient } from '../retries.ts'
+import type { SourceContent } from '../source-content.ts'
 import { Segment } from './segment.ts'
 
 /** How a round of receiving ended: all is here; or the source was recovered from a fault and is to be opened again; or with a fault that it has not been recovered from. */
@@ -25,11 +26,15 @@ const TOO_MANY: readonly string[] = ['429', '503']
 
 interface Lane {
   readonly connection: FetchConnection
+  /** What it is at work on; undefined while there is nothing to do. */
+  segment: Segment | undefined
+  /** Ends the present attempt alone. */
+  stop: AbortController
   /** The answer that is open when the round begins. */
   first: OpenDownload | undefined
   /** It has brought bytes. */
   isServed: boolean
-  /** Failed attempts in a row. */
+  /** Failed attempts since the last byte. */
   misses: number
 }
 
@@ -40,13 +45,13 @@ interface Lane {
  */
 export class ReadAhead {
   readonly #source: ImageSource
+  readonly #content: SourceContent
   readonly #sink: OrderedSink
   readonly #bucket: TokenBucket
   readonly #total: number
   readonly #startedAt: number
   readonly #most: number
   readonly #lanes = new Set<Lane>()
-  readonly #idle: Lane[] = []
   /** In order; the first one is being taken out. */
   readonly #window: Segment[] = []
   readonly #spare: Uint8Array[] = []
@@ -60,19 +65,21 @@ export class ReadAhead {
 
   /** `first` is what `source.open` gave for where `sink` is; `bucket` paces all connections together. */
   constructor(source: ImageSource, first: OpenDownload, sink: OrderedSink, bucket: TokenBucket) {
+    if (source.content === undefined) throw new AgentError('INTERNAL', 'parts of unknown content')
     this.#source = source
+    this.#content = source.content
     this.#sink = sink
     this.#bucket = bucket
-    this.#total = source.content?.totalLength ?? 0
+    this.#total = source.content.totalLength ?? 0
     this.#startedAt = this.#next = sink.bytesAccepted
     const lanes = Math.max(1, source.connections)
     this.#most = lanes * SEGMENTS_PER_CONNECTION
     for (let index = 0; index < lanes; index++) {
       const isFirst = index === 0
       const connection = isFirst ? first.connection : new FetchConnection()
-      const lane = { connection, first: isFirst ? first : undefined, isServed: isFirst, misses: 0 }
-      this.#lanes.add(lane)
-      this.#idle.push(lane)
+      const stop = new AbortController()
+      const answer = isFirst ? first : undefined
+      this.#lanes.add({ connection, segment: undefined, stop, first: answer, isServed: isFirst, misses: 0 })
     }
   }
 
@@ -84,6 +91,14 @@ export class ReadAhead {
   /** It waits on purpose before it asks again. */
   get isResting(): boolean {
     return this.#rest !== undefined
+  }
+
+  /** Nothing arrived for too long (`fault`): when some connections wait for others, these are ended, and what they brought stays. False when all of them are silent. */
+  endSilent(fault: AgentError): boolean {
+    const silent = [...this.#lanes].filter(({ segment }) => segment !== undefined)
+    if (silent.length === 0 || silent.length === this.#lanes.size) return false
+    for (const { stop } of silent) stop.abort(fault)
+    return true
   }
 
   /** Receives until the round ends; no connection is left. Rejects when nothing is to be tried again, and with the signal's reason. */
@@ -104,11 +119,10 @@ export class ReadAhead {
 
   #assign(): void {
     for (;;) {
-      const [lane] = this.#idle
+      const lane = [...this.#lanes].find((each) => each.segment === undefined)
       const segment = lane === undefined || this.#isOver ? undefined : this.#nextSegment()
       if (lane === undefined || segment === undefined) return
-      this.#idle.shift()
-      segment.isBusy = true
+      lane.segment = segment
       const work = this.#fetch(lane, segment)
       this.#works.add(work)
       work.catch(this.#end.reject).finally(() => this.#works.delete(work))
@@ -116,15 +130,16 @@ export class ReadAhead {
   }
 
   #nextSegment(): Segment | undefined {
-    const left = this.#window.find((segment) => !segment.isBusy && !segment.isFull)
+    const busy = new Set([...this.#lanes].map(({ segment }) => segment))
+    const left = this.#window.find((segment) => !segment.isFull && !busy.has(segment))
     if (left !== undefined) return left
     if (this.#window.length >= this.#most || this.#next >= this.#total) return undefined
     const place = { start: this.#next, length: Math.min(SEGMENT_BYTES, this.#total - this.#next) }
     this.#next += place.length
     const overrun = () =>
       this.#refuse(new AgentError('DOWNLOAD_RANGE', 'the server sent more than the part that was asked for'))
-    const on = { bytes: () => this.#drain(), overrun }
-    const segment = new Segment(place, this.#spare.pop() ?? new Uint8Array(SEGMENT_BYTES), on)
+    const on = { bytes: () => this.#arrived(segment), overrun }
+    const segment: Segment = new Segment(place, this.#spare.pop() ?? new Uint8Array(SEGMENT_BYTES), on)
     this.#window.push(segment)
     return segment
   }
@@ -132,22 +147,15 @@ export class ReadAhead {
   // Fills the segment, over as many attempts as it takes, and is ready for another one; or gives the connection up.
   async #fetch(lane: Lane, segment: Segment): Promise<void> {
     while (!segment.isFull) {
-      const { from } = segment.missing
       const fault = await this.#attempt(lane, segment)
-      if (this.#signal.aborted) return
-      const isServed = segment.missing.from > from
-      if (isServed) lane.isServed = true
-      if (fault === undefined) {
-        lane.misses = 0
-        continue
-      }
+      if (this.#signal.aborted || this.#isOver) return
+      if (fault === undefined) continue
       lane.connection.close()
-      lane.misses = isServed ? 1 : lane.misses + 1
       if (segment.isFull) break
+      lane.misses++
       if (this.#isExcess(lane, fault)) {
         this.#lanes.delete(lane)
-        this.#source.limit(this.#lanes.size, fault)
-        segment.isBusy = false
+        this.#source.limit(this.#content.source, this.#lanes.size, fault)
         this.#assign()
         return
       }
@@ -158,19 +166,20 @@ export class ReadAhead {
       await (this.#rest ??= this.#recover(fault).finally(() => (this.#rest = undefined)))
       if (this.#isOver) return
     }
-    segment.isBusy = false
-    this.#idle.push(lane)
+    lane.segment = undefined
     this.#assign()
   }
 
   // The fault that ended an attempt; what came before it counts.
   async #attempt(lane: Lane, segment: Segment): Promise<AgentError | undefined> {
     const { from, to } = segment.missing
+    lane.stop = new AbortController()
+    const signal = AbortSignal.any([this.#signal, lane.stop.signal])
     try {
       const { first } = lane
       lane.first = undefined
-      const part = first ?? (await this.#source.openSegment(from, to, lane.connection, this.#signal))
-      await part.receive(new PacedSink(segment, this.#bucket), this.#signal)
+      const part = first ?? (await this.#source.openSegment(from, to, lane.connection, signal))
+      await part.receive(new PacedSink(segment, this.#bucket), signal)
       if (segment.missing.from > from) return undefined
       return new AgentError('DOWNLOAD_TRUNCATED', `${part.finalUrl} ended before the first byte of a part`)
     } catch (error) {
@@ -178,11 +187,12 @@ export class ReadAhead {
     }
   }
 
-  // Servers limit the connections of a client in their own ways: what tells is that others go on meanwhile.
+  // Servers limit the connections of a client in their own ways: what tells is that others go on meanwhile, or wait for this one.
   #isExcess(lane: Lane, fault: AgentError): boolean {
-    const othersAreServed = [...this.#lanes].some((other) => other !== lane && other.isServed && other.misses === 0)
+    const served = [...this.#lanes].filter((other) => other !== lane && other.isServed && other.misses === 0)
+    const holdsUp = fault.reason === 'DOWNLOAD_STALLED' && served.some(({ segment }) => segment === undefined)
     const isTold = isAgentError(fault, 'DOWNLOAD_HTTP_STATUS') && TOO_MANY.includes(fault.details['status'] ?? '')
-    return othersAreServed && (isTold || lane.misses >= MAX_MISSES)
+    return served.length > 0 && (isTold || holdsUp || lane.misses >= MAX_MISSES)
   }
 
   // One back-off for all: connections to one server that fail together fail for one reason.
@@ -194,13 +204,23 @@ export class ReadAhead {
   // A part that was refused says nothing final of the source: one connection asks again, and what it meets counts.
   #refuse(fault: AgentError): void {
     const isFutile = this.#sink.bytesAccepted - this.#startedAt < SEGMENT_BYTES
-    if (fault.reason === 'DOWNLOAD_RANGE' || isFutile) this.#source.narrow(fault.message)
+    const isFinal = fault.reason === 'DOWNLOAD_RANGE' || (isFutile && !this.#source.hasExpired(this.#content, fault))
+    if (isFinal) this.#source.narrow(this.#content.source, fault.message)
     this.#finish(new AgentError('DOWNLOAD_TRUNCATED', `a part was refused: ${fault.message}`, { cause: fault }))
   }
 
   #finish(end: ReceiveEnd): void {
     this.#isOver = true
     this.#end.resolve(end)
+  }
+
+  #arrived(segment: Segment): void {
+    for (const lane of this.#lanes) {
+      if (lane.segment !== segment) continue
+      lane.isServed = true
+      lane.misses = 0
+    }
+    this.#drain()
   }
 
   #drain(): void {

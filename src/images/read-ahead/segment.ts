@@ -6,8 +6,6 @@ export class Segment implements ByteSink {
   /** Where it begins in the content. */
   readonly start: number
   readonly memory: Uint8Array
-  /** A connection is at work on it. */
-  isBusy = false
   readonly #length: number
   readonly #onBytes: () => void
   readonly #onOverrun: () => void

@@ -126,6 +126,8 @@ export async function startOrigin(content: Content, port = 0): Promise<Origin> {
       sockets.delete(socket)
     })
   })
+  // No client finds an idle connection closed: the number of connections that are made is what the client wants.
+  server.keepAliveTimeout = 10 * 60_000
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -234,17 +234,17 @@ describe.skipIf(missing !== undefined)('sources of an image', () => {
     const rateOf = async (jobId: string, ms: number) => {
       const [before, began] = [agent.images.job(jobId).bytesDone, performance.now()]
       await pause(ms)
-      // What is told of progress comes four times a second.
-      const seconds = (performance.now() - began + 500) / 1000
+      const seconds = (performance.now() - began) / 1000
       return (agent.images.job(jobId).bytesDone - before) / seconds
     }
     await agent.bandwidth.setLimits({ hostBytesPerSecond: 2 * rate, pools: {} })
     const one = await begin({ filename: '1.img' })
     const two = await begin({ filename: '2.img', url: mirror.url })
     await until(() => Promise.resolve(agent.images.job(two.jobId).bytesDone > 0))
-    const both = await Promise.all([rateOf(one.jobId, 3_000), rateOf(two.jobId, 3_000)])
-    expect(both[0] + both[1]).toBeLessThan(2 * rate * 1.05)
-    for (const each of both) expect(each).toBeGreaterThan(rate * 0.4)
+    const both = await Promise.all([rateOf(one.jobId, 6_000), rateOf(two.jobId, 6_000)])
+    // What is told of progress may be old on a slow machine; without a limit everything would be here.
+    expect(both[0] + both[1]).toBeLessThan(2 * rate * 1.5)
+    for (const each of both) expect(each).toBeGreaterThan(rate * 0.25)
     await agent.bandwidth.limitJob(one.jobId, 64 * 1024)
     await agent.bandwidth.setLimits({ hostBytesPerSecond: 0, pools: {} })
     await expectWhole(await ended(two))

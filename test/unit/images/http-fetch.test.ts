@@ -88,6 +88,13 @@ describe('a body', () => {
     expect(sink.bytes.equals(image)).toBe(true)
   })
 
+  it('is not asked for when it is given up before there is a connection', async () => {
+    const stop = new AbortController()
+    const opened = openDownload(`${server.origin}/ok`, options({ signal: stop.signal }))
+    stop.abort(new Error('given up'))
+    await expect(opened).rejects.toThrow('given up')
+  })
+
   it('of no length ends at once', async () => {
     expect((await fetchAll('/empty')).count).toBe(0)
   })

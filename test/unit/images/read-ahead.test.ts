@@ -1,12 +1,16 @@
+import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { AgentError } from '../../../src/core/errors.ts'
 import { ImageSource, SEGMENT_BYTES } from '../../../src/images/image-source.ts'
 import { TokenBucket } from '../../../src/images/paced-sink.ts'
 import { ReadAhead, type OrderedSink } from '../../../src/images/read-ahead/read-ahead.ts'
 import { Segment } from '../../../src/images/read-ahead/segment.ts'
-import { madeContent, startOrigin, type Origin } from '../../host/images/origin.ts'
+import { madeContent, startOrigin, type Answer, type Content, type Origin } from '../../host/images/origin.ts'
 
 const content = madeContent(20 * SEGMENT_BYTES + 512)
 const CONNECTIONS = 3
+const MIB = 1024 * 1024
+const silent: Answer = { stopAt: { bytes: MIB, by: 'silence' } }
 
 /** Takes pieces of 100,000 bytes, in order; nothing while it is `shut`. */
 class PieceSink implements OrderedSink {
@@ -103,7 +107,95 @@ describe('ReadAhead', () => {
     expect(notices.join()).toContain('one connection')
     expect(sink.wrongAt).toBeUndefined()
   })
+
+  it('counts a connection as served from its first byte on', async () => {
+    const sink = new PieceSink()
+    const hangUp = new AbortController()
+    const { source, ahead } = await round(sink, hangUp.signal)
+    const refuse = async (response: ServerResponse) => {
+      const arrived = () => sink.bytesAccepted + ahead.bytesHeld
+      await expect.poll(arrived, { timeout: 20_000 }).toBe(SEGMENT_BYTES + 2 * MIB)
+      response.writeHead(503, { 'retry-after': '3600' }).end()
+    }
+    origin.answer(silent, silent, { raw: (response) => void refuse(response) })
+    const end = ahead.run(hangUp.signal)
+    await expect.poll(() => source.connections, { timeout: 20_000 }).toBe(CONNECTIONS - 1)
+    hangUp.abort(new Error('enough'))
+    await expect(end).rejects.toThrow('enough')
+    expect(notices.at(-1)).toContain('going on with fewer')
+  })
+
+  it('ends a connection that says nothing while the others wait for it, and keeps what there is', async () => {
+    const sink = new PieceSink()
+    const { source, ahead } = await round(sink, stop.signal)
+    origin.answer(silent, {})
+    const end = ahead.run(stop.signal)
+    await expect.poll(() => ahead.bytesHeld, { timeout: 20_000 }).toBe((CONNECTIONS * 2 - 1) * SEGMENT_BYTES)
+    expect(ahead.endSilent(new AgentError('DOWNLOAD_STALLED', 'no byte arrived'))).toBe(true)
+    expect(await end).toBe('whole')
+    expect(sink).toMatchObject({ bytesAccepted: content.bytes, wrongAt: undefined })
+    expect(source.connections).toBe(CONNECTIONS - 1)
+    // The rest of the segment is all that was asked for beside each segment.
+    expect(origin.asked.map(({ range }) => range)).toContain(`bytes=${SEGMENT_BYTES + MIB}-${2 * SEGMENT_BYTES - 1}`)
+    expect(origin.asked).toHaveLength(22)
+  })
+
+  it('has nobody to end when all of them are silent', async () => {
+    const sink = new PieceSink()
+    const hangUp = new AbortController()
+    origin.answer(silent)
+    const { ahead } = await round(sink, hangUp.signal)
+    const end = ahead.run(hangUp.signal)
+    await expect.poll(() => ahead.bytesHeld, { timeout: 20_000 }).toBe((CONNECTIONS - 1) * MIB)
+    expect(ahead.endSilent(new AgentError('DOWNLOAD_STALLED', 'no byte arrived'))).toBe(false)
+    hangUp.abort(new Error('enough'))
+    await expect(end).rejects.toThrow('enough')
+  })
+
+  it('takes a refusal behind a redirect for a link that has expired, once', async () => {
+    await using elsewhere = await startOrigin(content)
+    origin.answer({ raw: (response) => response.writeHead(302, { location: `${elsewhere.url}?signature=1` }).end() })
+    // Parts beside the first one are refused, whatever link it is.
+    elsewhere.answer(({ range }) => (range?.startsWith('bytes=0-') === true ? silent : { status: 403 }))
+    const sink = new PieceSink()
+    const { source, ahead } = await round(sink, stop.signal)
+    expect(await ahead.run(stop.signal)).toMatchObject({ reason: 'DOWNLOAD_TRUNCATED' })
+    expect(source.connections).toBe(CONNECTIONS)
+    const first = await source.open(0, stop.signal)
+    const again = new ReadAhead(source, first, new PieceSink(), new TokenBucket())
+    expect(await again.run(stop.signal)).toMatchObject({ reason: 'DOWNLOAD_TRUNCATED' })
+    expect(source.connections).toBe(1)
+  })
+
+  it('has what it put together fetched once more, by one connection, when it is wrong', async () => {
+    const sink = new PieceSink()
+    const { source, ahead } = await round(sink, stop.signal)
+    // Another backend: other bytes, and nothing that tells.
+    const mixed: Answer = { content: madeContent(content.bytes, 2), etag: etagOf(content), headers: { etag: '' } }
+    origin.answer(mixed)
+    expect(await ahead.run(stop.signal)).toBe('whole')
+    expect(sink.wrongAt).toBe(SEGMENT_BYTES)
+    source.distrust(new AgentError('CHECKSUM_MISMATCH', 'other bytes'))
+    expect(source.connections).toBe(1)
+    origin.answer({})
+    const whole = await source.open(0, stop.signal)
+    expect(whole).toMatchObject({ from: 0, isPart: false })
+    whole.close()
+    expect(() => source.distrust(new AgentError('CHECKSUM_MISMATCH', 'other bytes'))).toThrow('other bytes')
+  })
+
+  it('limits the connections of one source, not those of its mirrors', async () => {
+    const { source } = await round(new PieceSink(), stop.signal)
+    source.limit(1, 2, new AgentError('DOWNLOAD_STALLED', 'no byte arrived'))
+    source.narrow(1, 'it sends no parts')
+    expect(source.connections).toBe(CONNECTIONS)
+    source.limit(0, 2, new AgentError('DOWNLOAD_STALLED', 'no byte arrived'))
+    source.limit(0, 3, new AgentError('DOWNLOAD_STALLED', 'no byte arrived'))
+    expect(source.connections).toBe(2)
+  })
 })
+
+const etagOf = ({ sha256 }: Content) => `"${sha256.slice(0, 16)}"`
 
 describe('Segment', () => {
   const made = (length: number) => {
