@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { silentLogger, type Logger } from '../../../src/core/context.ts'
+import { abortable } from '../../../src/core/keyed-lock.ts'
 import type { MigrationRequest, PoolConfig } from '../../../src/core/model.ts'
 import { domainRef } from '../../../src/domains/libvirt-domain.ts'
 import { IncomingMigrations } from '../../../src/domains/migration/incoming.ts'
@@ -131,6 +132,19 @@ export function migrationTo(
   part: Partial<MigrationRequest> = {},
 ): MigrationRequest {
   return { vmId, target: target.origin, live: true, copyStorage: false, options: {}, ...part }
+}
+
+/** For `aroundTarget`: a target at which QEMU waits for the guest, and whose answer to that does not come. `waits` resolves when that is so. */
+export function heldPrepared(): { waits: Promise<void>; around(target: MigrationTarget): MigrationTarget } {
+  const waits = Promise.withResolvers<void>()
+  const prepare =
+    (target: MigrationTarget): MigrationTarget['prepare'] =>
+    async (...args) => {
+      await target.prepare(...args)
+      waits.resolve()
+      return abortable(new Promise(() => undefined), args[2])
+    }
+  return { waits: waits.promise, around: (target) => ({ ...target, prepare: prepare(target) }) }
 }
 
 /** Begins a migration and waits for its end; throws what it ended with. */
