@@ -469,16 +469,16 @@ export class IncomingMigrations implements MigrationTarget {
   }
 
   async #discard(
-    { vmId, volumes }: IncomingParams,
+    { vmId, volumes, off }: IncomingParams,
     { kept }: Pick<IncomingJournal, 'kept'>,
     ctx: OperationContext<IncomingJournal>,
   ): Promise<void> {
     const { parts, operations } = this.#options
     const rest: OpContext = { ...ctx, signal: AbortSignal.timeout(PREPARE_TIMEOUT_MS) }
     try {
-      // From here on a definition of that id says nothing of where the VM is.
-      if (kept !== undefined) await ctx.save({ phase: 'gone', configXml: '', kept })
-      const dom = await findDomain(parts.client, vmId, rest.signal)
+      await forget(vmId, kept, ctx)
+      // Of one that is off nothing was here before this was written: what is now is somebody else's.
+      const dom = off ? undefined : await findDomain(parts.client, vmId, rest.signal)
       if (dom !== undefined) await removeDomain(parts.deps, dom, vmId, rest.signal)
       await deleteOwnVolumes(parts.deps, volumes, vmId, rest)
       await removeVmDirectory(parts.deps, vmId)
@@ -489,6 +489,17 @@ export class IncomingMigrations implements MigrationTarget {
       await startCleanup(operations, vmId, volumes, kept)
     }
   }
+}
+
+/** Writes that a VM did not come, which leaves no passwords of it in the history of operations. With what libvirt keeps of it that is a condition of all that follows: from then on a definition of that id says nothing of where the VM is. */
+async function forget(vmId: string, kept: string | undefined, ctx: OperationContext<IncomingJournal>): Promise<void> {
+  if (kept !== undefined) return ctx.save({ phase: 'gone', configXml: '', kept })
+  await ctx.save({ phase: 'gone', configXml: '' }).catch((error: unknown) => {
+    ctx.log.warn(
+      { vm: vmId, err: errorText(error) },
+      'the journal of a migration keeps a definition that it needs no more',
+    )
+  })
 }
 
 /** Writes that a VM is here until it is on disk, for instance when there is room again: before, nobody may be told how it ended, and an end without it would be told as a failure, to a source that then keeps the VM too. */

@@ -106,10 +106,10 @@ export class OutgoingMigrations {
           if (ctx.journal === undefined) return await this.#move(request, ctx)
           return await this.#afterBreak(request, ctx.journal, restarted(request.vmId), ctx)
         } catch (error) {
-          if (isAgentError(error, 'MIGRATION_SPLIT')) {
-            await this.#leaveLeases(request.vmId, ctx)
-            await this.#dropSnapshots(ctx)
-          }
+          if (isAgentError(error, 'MIGRATION_SPLIT')) await this.#leaveLeases(request.vmId, ctx)
+          // With these it goes on after a restart; otherwise it is over.
+          const goesOn = [ctx.signal.reason, error].some((why) => isAgentError(why, 'SHUTTING_DOWN'))
+          if (!goesOn) await this.#dropSnapshots(ctx)
           throw error
         } finally {
           await this.#options.inventory.settle(request.vmId)
@@ -376,8 +376,11 @@ export class OutgoingMigrations {
         return this.#leave(request, { ...journal, phase: 'moved' }, ctx)
       }
       if (journal.phase === 'deciding') await settle()
-      if (!journal.paused) await this.#patiently(ctx, () => resumeSource(vmId, parts, context(ctx)))
-      await this.#bringBackSnapshots(vmId, journal, ctx)
+      try {
+        if (!journal.paused) await this.#patiently(ctx, () => resumeSource(vmId, parts, context(ctx)))
+      } finally {
+        await this.#bringBackSnapshots(vmId, journal, ctx)
+      }
       throw ended(why, vmId)
     }
     return journal.off ? heldIfFree({ vmId, disks: journal.disks }, parts.deps, conclude, ctx) : conclude()
@@ -423,7 +426,6 @@ export class OutgoingMigrations {
       if ((await findDomain(client, vmId, context(ctx).signal)) === undefined) return
       await defineSnapshots(vmId, snapshots, client, context(ctx))
     })
-    await this.#dropSnapshots(ctx)
   }
 
   // They have passwords of displays, which are not to stay in the history of operations.
