@@ -100,6 +100,11 @@ export function isPostCopyBroken(state: number, reason: number): boolean {
   return state === VIR_DOMAIN_STATE.RUNNING && reason === VIR_DOMAIN_RUNNING.POSTCOPY_FAILED
 }
 
+/** True when a QEMU of this host has the disks open; unlike `!isOff` false of a state that cannot be told. */
+export function hasQemu(state: PowerState): boolean {
+  return state === 'RUNNING' || state === 'PAUSED' || state === 'SUSPENDED'
+}
+
 /** True when no QEMU process runs for the domain. */
 export function isOff(state: PowerState): boolean {
   return state === 'STOPPED' || state === 'CRASHED'

@@ -22,6 +22,8 @@ export interface ClaimHow {
   readonly takeOver: boolean
   /** The VM has a QEMU on this host, which is not taken for a stranger. */
   readonly runsHere?: boolean
+  /** Its QEMU may end under the work that the leases are for. */
+  readonly mayEnd?: boolean
 }
 
 /** What those that start and delete VMs need of the leases on them; what each does is told in vm-leases.ts. */

@@ -1,7 +1,6 @@
 import type { Logger, OpContext } from '../core/context.ts'
 import { AgentError, errorText } from '../core/errors.ts'
 import type { KeyedLock } from '../core/keyed-lock.ts'
-import type { PowerState } from '../core/model.ts'
 import { VIR_DOMAIN_STATE } from '../libvirt/constants.ts'
 import type { PoolBackend } from '../storage/backend.ts'
 import type { GuestLease, GuestLeaseFacts, LeasedDisk, LeasePlace } from '../storage/guest-lease.ts'
@@ -10,7 +9,7 @@ import type { ActivePool, PoolAccess } from '../storage/pool-access.ts'
 import type { DomainEntry } from './domain-entry.ts'
 import type { DomainInventory } from './inventory.ts'
 import { elsewhere, inUse, objectionTo } from './lease-objection.ts'
-import { domainRef, isOff, isPostCopyBroken, type LibvirtCalls } from './libvirt-domain.ts'
+import { domainRef, hasQemu, isOff, isPostCopyBroken, type LibvirtCalls } from './libvirt-domain.ts'
 import { vmLock } from './power.ts'
 import { RetryPauses } from './retry-pauses.ts'
 import { hasSavedState } from './saved-state.ts'
@@ -40,8 +39,6 @@ const MAX_RACES = 5
 const LINGER_MS = 40_000
 /** Jobs of agents have images open for moments: a snapshot, a look at a volume. */
 const MOMENT_MS = 5_000
-/** States in which a QEMU of this host has the disks open. */
-const HAS_QEMU: ReadonlySet<PowerState> = new Set(['RUNNING', 'PAUSED', 'SUSPENDED'])
 /** The rest of a lease fits into its file. */
 const MAX_HOST_LENGTH = 64
 
@@ -75,7 +72,7 @@ export class VmLeases implements LeaseKeeper {
     inventory
       .listedOnce(AbortSignal.timeout(2 ** 31 - 1))
       .then(async () => {
-        for (const { facts, state } of inventory.entries()) {
+        for (const { facts, state } of inventory.entriesHere()) {
           // What an earlier run of the agent has taken.
           if (isOff(state)) this.#held.set(facts.vmId, 'running')
           this.#followSafely(facts.vmId)
@@ -118,8 +115,7 @@ export class VmLeases implements LeaseKeeper {
       })
       throw error
     }
-    const isSeen =
-      pools.every(({ place }) => place.refusesSecondWriter) || (before === 'running' && how.runsHere === true)
+    const isSeen = pools.every(({ place }) => place.refusesSecondWriter) || (before === 'running' && staysHere(how))
     if (isSeen) this.#held.set(vmId, 'running')
     this.#pauses.forget(vmId)
     return { undo }
@@ -155,7 +151,7 @@ export class VmLeases implements LeaseKeeper {
     how: ClaimHow,
     ctx: OpContext,
   ): Promise<GuestLease | undefined> {
-    const facts = this.#facts(isToLook(place, how) ? 'claimed' : 'running')
+    const facts = this.#facts(place.refusesSecondWriter || staysHere(how) ? 'running' : 'claimed')
     for (let race = 0; race < MAX_RACES; race++) {
       const present = await place.read(vmId, ctx)
       const isOwn = present !== undefined && this.#isOwn(present)
@@ -184,7 +180,8 @@ export class VmLeases implements LeaseKeeper {
 
   async #follow(vmId: string): Promise<void> {
     const { inventory, locks, log } = this.#options
-    const look = () => inventory.entries().find(({ facts }) => facts.vmId === vmId)
+    // The QEMU of one that is on its way here waits, under a lock that is held all that time; its arrival is a change.
+    const look = () => inventory.entriesHere().find(({ facts }) => facts.vmId === vmId)
     const before = look()
     // One that comes back, by a migration for example, is to be looked at anew.
     if (before === undefined) this.#held.delete(vmId)
@@ -207,7 +204,7 @@ export class VmLeases implements LeaseKeeper {
   // A state that cannot be told says nothing about whose the VM is.
   #isDue({ facts, state }: DomainEntry): boolean {
     const held = this.#held.get(facts.vmId)
-    return (held !== undefined && isOff(state)) || (held !== 'running' && HAS_QEMU.has(state))
+    return (held !== undefined && isOff(state)) || (held !== 'running' && hasQemu(state))
   }
 
   // It runs, whatever started it: a migration, an admin, an agent without leases. Where only one QEMU can have the disks open, and the other host sees that, its word is an old one. False: it is to be looked at again.
@@ -218,7 +215,7 @@ export class VmLeases implements LeaseKeeper {
       const isOwn = present !== undefined && this.#isOwn(present)
       if (isOwn && present.facts?.phase !== 'claimed') continue
       // Its guest is there, and only the rest of its memory is here.
-      if (present !== undefined && !isOwn && (await this.#isLeftBehind(vmId, ctx))) continue
+      if (!isOwn && (await this.#isLeftBehind(vmId, ctx))) continue
       if (present !== undefined && !isOwn) {
         const { host, since, phase } = present.facts ?? {}
         // Saved memory that goes on there later is not what runs here: an admin has to say which of the two it is to be. Whose a watcher is, the cluster does not tell: a host that the guest has come from gives its lease back by itself.
@@ -295,7 +292,7 @@ export class VmLeases implements LeaseKeeper {
   // One that is not known here any more is gone for good. `concerned`: pools that count.
   #requireInUse({ vmId, disks }: LeasedVm, concerned: (backend: PoolBackend) => boolean = () => true): void {
     const { pools, leases } = this.#options
-    for (const { place, monitors } of disks) {
+    for (const { id, place, monitors } of disks) {
       if (place === '' || pools.findByPlace(place, monitors) !== undefined) continue
       const backend = pools.holderOf(place, monitors)
       if (
@@ -306,7 +303,11 @@ export class VmLeases implements LeaseKeeper {
       )
         continue
       const { poolId } = backend.config
-      throw new AgentError('POOL_UNAVAILABLE', `the lease of VM ${vmId} is in pool ${poolId}, which is not in use now`)
+      const why =
+        pools.findByPlace(place)?.config.poolId === poolId
+          ? `the lease of VM ${vmId} is in pool ${poolId} or another one of that name in Ceph: no pool has one of the monitors of disk ${id} (${monitors?.join(', ')}); set its pool up with one of them`
+          : `the lease of VM ${vmId} is in pool ${poolId}, which is not in use now`
+      throw new AgentError('POOL_UNAVAILABLE', why)
     }
   }
 
@@ -356,6 +357,11 @@ export class VmLeases implements LeaseKeeper {
 // Where a second writer is refused it need not be looked for, and where the VM runs it is its own.
 function isToLook(place: LeasePlace, { runsHere }: ClaimHow): boolean {
   return !place.refusesSecondWriter && runsHere !== true
+}
+
+// The end of its QEMU proves nothing to other hosts while another one may follow.
+function staysHere({ runsHere, mayEnd }: ClaimHow): boolean {
+  return runsHere === true && mayEnd !== true
 }
 
 async function refuseWritten(

@@ -1,7 +1,7 @@
 import { errorText, isAgentError } from '../core/errors.ts'
 import type { OpContext } from '../core/context.ts'
 import type { DomainDeps } from './deps.ts'
-import { findDomain, isOff, readPowerState } from './libvirt-domain.ts'
+import { findDomain, hasQemu, isOff, readPowerState } from './libvirt-domain.ts'
 import { hasSavedState } from './saved-state.ts'
 import type { LeasedVm, LeaseKeeper } from './vm-lease.ts'
 
@@ -30,7 +30,11 @@ export async function withLease<T>(
     if (await hasSavedState(libvirt, vmId, after.signal)) await leases.keepSaved(vm, after)
     else await leases.forget(vm, after)
   }
-  await (claim === undefined ? leases.claim(vm, { takeOver: false }, ctx) : claim(leases))
+  if (claim !== undefined) await claim(leases)
+  else {
+    const runsHere = hasQemu(await readPowerState(libvirt, vmId, ctx.signal))
+    await leases.claim(vm, { takeOver: false, runsHere, mayEnd: true }, ctx)
+  }
   try {
     return await work()
   } finally {

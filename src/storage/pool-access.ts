@@ -38,9 +38,11 @@ export interface PoolAccess {
   active(): ActivePool[]
   /** The active file pool whose root contains absolute `path`, if any. */
   findByPath(path: string): ActivePool | undefined
-  /** The active pool, of any type, that a volume at `place` (placeOf) would belong to, if any; `monitors`: PoolBackend.holds. */
+  /**
+   * The active pool, of any type, that a volume at `place` (placeOf) would belong to, if any. `monitors`: PoolBackend.holds; where no pool has one of them, the only one that holds the place without them, since monitors get other names. Undefined while several do.
+   */
   findByPlace(place: string, monitors?: readonly string[]): ActivePool | undefined
-  /** The backend of the pool, in use now or only known, that a volume at `place` (placeOf) would belong to, if any; `monitors`: PoolBackend.holds. */
+  /** The backend of the pool, in use now or only known, that a volume at `place` (placeOf) would belong to, if any; `monitors`: as in `findByPlace`, and one of several where that cannot tell. */
   holderOf(place: string, monitors?: readonly string[]): PoolBackend | undefined
   /**
    * The pool that an absolute path of a request means, and the path within it: below the directory of a file pool, or below `<aliases>/<poolId>/images`, which stands

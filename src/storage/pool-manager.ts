@@ -181,13 +181,22 @@ export class PoolManager implements PoolAccess {
   }
 
   findByPlace(place: string, monitors?: readonly string[]): ActivePool | undefined {
-    const entry = [...this.#entries.values()].find(({ active, backend }) => active && backend.holds(place, monitors))
-    return entry === undefined ? undefined : entry.pool
+    const { holders, isSure } = this.#holdersOf(place, monitors)
+    return isSure ? holders.find(({ active }) => active)?.pool : undefined
   }
 
   holderOf(place: string, monitors?: readonly string[]): PoolBackend | undefined {
-    const holders = [...this.#entries.values()].filter(({ backend }) => backend.holds(place, monitors))
+    const { holders } = this.#holdersOf(place, monitors)
     return (holders.find(({ active }) => active) ?? holders[0])?.backend
+  }
+
+  // Monitors get other names (an address becomes a host name), and what was defined before keeps the old ones. They tell clusters apart where one is known by them; else the name of the pool counts, where only one has it.
+  #holdersOf(place: string, monitors?: readonly string[]) {
+    const entries = [...this.#entries.values()]
+    const holders = entries.filter(({ backend }) => backend.holds(place, monitors))
+    if (holders.length > 0) return { holders, isSure: true }
+    const named = entries.filter(({ backend }) => backend.holds(place))
+    return { holders: named, isSure: named.length <= 1 }
   }
 
   async locate(path: string, ctx: OpContext): Promise<PoolPlace | undefined> {

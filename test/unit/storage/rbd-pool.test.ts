@@ -1,11 +1,15 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { silentLogger } from '../../../src/core/context.ts'
 import { AgentError } from '../../../src/core/errors.ts'
 import { isUuid } from '../../../src/core/ids.ts'
+import type { PoolConfig } from '../../../src/core/model.ts'
 import { cephRbdPools } from '../../../src/storage/backends/ceph-rbd.ts'
 import { CephGuestSecret, poolSecretUuid } from '../../../src/storage/ceph-guest-secret.ts'
+import type { PoolRecord } from '../../../src/storage/pool-entry.ts'
+import { PoolManager } from '../../../src/storage/pool-manager.ts'
 import { isWorkImage, volumeImage, workPrefix } from '../../../src/storage/rbd-name.ts'
 import { spaceOf } from '../../../src/storage/rbd-space.ts'
+import { memoryCollection } from '../../conformance/memory-state.ts'
 import { memorySecrets, storageEnvironment } from '../../support/storage-environment.ts'
 
 describe('names of RBD images', () => {
@@ -91,6 +95,61 @@ describe('options of RBD pools', () => {
     for (const other of ['mon-2:6789', 'mon-1:7000', '[fd00::3]:6789'])
       expect(pool.holds('rbd:vms/a', [other]), other).toBe(false)
     expect(pool.holds('rbd:vms/a', [])).toBe(true)
+  })
+})
+
+describe('the pool of an image', () => {
+  const place = 'rbd:vms/a'
+  const configOf = (poolId: string, monitor: string): PoolConfig => {
+    return { poolId, kind: 'CEPH_RBD', options: { monitors: [monitor], poolName: 'vms' } }
+  }
+  /** Pools of Ceph that need no cluster, by id and monitor; those that are `lost` are not in use. */
+  async function managerOf(monitors: Readonly<Record<string, string>>, lost: Readonly<Record<string, string>> = {}) {
+    const environment = storageEnvironment('/nonexistent')
+    const real = cephRbdPools(environment)
+    const create: typeof real.create = (config) => ({
+      ...real.create(config),
+      activate: () =>
+        config.poolId in lost
+          ? Promise.reject(new AgentError('SERVER_NOT_ANSWERING', 'silent'))
+          : Promise.resolve({ outcome: 'activated', generation: '1' }),
+      probe: () => Promise.resolve({ health: 'UNREACHABLE', reason: 'SERVER_NOT_ANSWERING', message: '' } as never),
+    })
+    const store = memoryCollection<PoolRecord>()
+    for (const [poolId, monitor] of Object.entries(lost)) await store.put(poolId, { config: configOf(poolId, monitor) })
+    const pools = new PoolManager({ factories: [{ ...real, create }], environment, store })
+    onTestFinished(() => pools.stop())
+    await pools.start()
+    for (const [poolId, monitor] of Object.entries(monitors))
+      await pools.init(configOf(poolId, monitor), { signal: AbortSignal.timeout(15_000), log: silentLogger })
+    return pools
+  }
+  const found = (pools: PoolManager, ...monitors: string[]) => [
+    pools.findByPlace(place, monitors)?.config.poolId,
+    pools.holderOf(place, monitors)?.config.poolId,
+  ]
+
+  test('is the one that its monitors tell', async () => {
+    const pools = await managerOf({ a: '10.0.0.1', b: '10.0.0.2' })
+    expect(found(pools, '10.0.0.1:6789')).toEqual(['a', 'a'])
+    expect(found(pools, '10.0.0.2:6789')).toEqual(['b', 'b'])
+  })
+
+  test('is not another one while the one that its monitors tell is not in use', async () => {
+    const pools = await managerOf({ a: '10.0.0.1' }, { b: '10.0.0.2' })
+    expect(found(pools, '10.0.0.2:6789')).toEqual([undefined, 'b'])
+  })
+
+  test('is the only one of its name where no monitor tells: it was set up anew with other names', async () => {
+    const pools = await managerOf({ a: 'mon-a' })
+    expect(found(pools, '10.0.0.1:6789')).toEqual(['a', 'a'])
+    expect(pools.findByPlace('rbd:other/a', ['10.0.0.1:6789'])).toBeUndefined()
+    expect(pools.holderOf('rbd:other/a', ['10.0.0.1:6789'])).toBeUndefined()
+  })
+
+  test('cannot be told of several: none is in use for it, and it is known all the same', async () => {
+    const pools = await managerOf({ a: 'mon-a', b: 'mon-b' })
+    expect(found(pools, '10.0.0.1:6789')).toEqual([undefined, 'a'])
   })
 })
 
