@@ -26,8 +26,10 @@ import { downLibvirtd, upLibvirtd } from './private-libvirtd.ts'
 
 /** Its key is with libvirt under a name made of this. */
 const RBD_POOL = `rbd-${randomUUID().slice(0, 8)}`
-/** Beyond the time of a tool, and far below that of a dead client. */
+/** For who is not to wait for a writer that stays. */
 const SHORT_MS = 2_000
+/** Beyond the watch of a QEMU that libvirt had to kill. */
+const LINGER_MS = 50_000
 const missing =
   (await requirePrerequisite('ceph', missingCeph)) ?? (await requirePrerequisite('libvirt', missingLibvirt))
 
@@ -86,7 +88,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
 
   const keyring = () => path.join(inject('cephDir'), `client.${place}.keyring`)
   const open = async (base: string, libvirt: string, options: OpenOptions) => {
-    const agent = await openAgent(base, libvirt, { lingerMs: SHORT_MS, imageRoots: [path.dirname(image)], ...options })
+    const agent = await openAgent(base, libvirt, { lingerMs: LINGER_MS, imageRoots: [path.dirname(image)], ...options })
     const config: PoolConfig = {
       poolId: RBD_POOL,
       kind: 'CEPH_RBD',
@@ -128,6 +130,8 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     await until(async () => (await watchers()).length === 1)
   }
   const leased = async (host: AgentParts) => (await host.inventory.entry(request.vmId, within())).facts
+  // One that libvirt had to kill is seen for half a minute.
+  const unwatched = () => until(async () => (await watchers()).length === 0, 120_000)
   const stateOn = async (host: AgentParts) => (await host.vms.status(request.vmId, within())).state
   const elsewhere = (text = '') => ({ reason: 'VM_RUNS_ELSEWHERE', message: expect.stringContaining(text) as string })
 
@@ -155,7 +159,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     await a.vms.start(vmId, within())
     await a.vms.forceStop(vmId, within())
     await until(async () => (await lease()) === undefined)
-    await b.vms.start(vmId, within())
+    await b.vms.start(vmId, within(120))
     await holds('host-b', 'running')
     await expect(a.vms.start(vmId, within())).rejects.toMatchObject(elsewhere())
   })
@@ -164,6 +168,8 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     const { vmId } = request
     await a.close()
     a = await openA({})
+    await b.close()
+    b = await openB({ sharedAs: 'host-b', lingerMs: SHORT_MS })
     await startByHand(a)
     await expect(b.vms.start(vmId, within())).rejects.toMatchObject(elsewhere('is off here, and its disk root'))
     expect(await lease()).toBeUndefined()
@@ -211,7 +217,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     process.kill(await qemuOf(vmId), 'SIGKILL')
     // Nothing tells the cluster at once.
     await expect(b.vms.start(vmId, within())).rejects.toMatchObject(elsewhere('being written to'))
-    await until(async () => (await watchers()).length === 0, 120_000)
+    await unwatched()
     await b.vms.start(vmId, within())
     await holds('host-b', 'running')
     a = await openA()
@@ -221,8 +227,6 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
 
   test('an own guest that was killed is waited for', async () => {
     const { vmId } = request
-    await a.close()
-    a = await openA({ sharedAs: 'host-a', lingerMs: 55_000 })
     await a.vms.start(vmId, within())
     process.kill(await qemuOf(vmId), 'SIGKILL')
     await until(async () => ['STOPPED', 'CRASHED'].includes(await stateOn(a)))
@@ -272,7 +276,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     await holds('host-a', 'running')
     await a.close()
     process.kill(await qemuOf(vmId), 'SIGKILL')
-    await until(async () => (await watchers()).length === 0, 120_000)
+    await unwatched()
     await ceph.admin('rbd', 'feature', 'disable', disk(), 'fast-diff', 'object-map', 'exclusive-lock')
     await expect(b.vms.start(vmId, within())).rejects.toMatchObject(elsewhere('no exclusive-lock'))
     await b.vms.start(vmId, within(), true)
@@ -285,9 +289,11 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     await a.vms.start(vmId, within())
     await a.vms.save(vmId, within())
     await holds('host-a', 'saved')
+    await unwatched()
     await expect(b.vms.start(vmId, within())).rejects.toMatchObject(elsewhere('saved there'))
-    await a.vms.start(vmId, within())
+    await a.vms.start(vmId, within(120))
     await a.vms.save(vmId, within())
+    await unwatched()
     await b.vms.start(vmId, within(), true)
     await a.vms.dropSaved(vmId, within())
     await holds('host-b', 'running')
@@ -298,9 +304,10 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     const tool = spawn('rbd', words, { stdio: ['pipe', 'ignore', 'inherit'] })
     await until(async () => (await watchers()).length === 1)
     const starting = b.leases?.claim(await leased(b), { takeOver: false }, context())
+    const exit = once(tool, 'exit')
     tool.stdin.end('\n')
-    await once(tool, 'exit')
-    await (await starting)?.undo()
+    const [claim] = await Promise.all([starting, exit])
+    await claim?.undo()
   })
 
   test('a cluster that does not answer ends a start in time, and holds no other VM up', async () => {
