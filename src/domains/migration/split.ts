@@ -105,15 +105,14 @@ export async function unlessSplit<T>(
 /** MIGRATION_SPLIT as the source tells it. */
 export function splitFromHere(vmId: string, name: string, rest: 'kept' | 'lost'): AgentError {
   const vm = `VM ${vmId} (${quote(name)})`
-  const remedy = 'force it off on the target host and start it there'
   return rest === 'lost'
     ? new AgentError(
         'MIGRATION_SPLIT',
-        `${vm} is at the target host without the rest of its memory, which was lost with its QEMU here: ${remedy}`,
+        `${vm} is at the target host without the rest of its memory, which was lost with its QEMU here: force it off on the target host and start it there`,
       )
     : new AgentError(
         'MIGRATION_SPLIT',
-        `${vm} stands still at the target host, waiting for memory that only this host has: its guest is kept paused here, and must not go on here. To give that memory up, ${remedy}, then take it off this host (docs/vms.md, Migration)`,
+        `${vm} stands still at the target host, waiting for memory that only this host has: its guest is kept paused here, and must not go on here. To give that memory up, destroy it here first (virsh destroy), then force it off on the target host and start it there, and undefine it here (docs/vms.md, Migration)`,
       )
 }
 
@@ -121,6 +120,6 @@ export function splitFromHere(vmId: string, name: string, rest: 'kept' | 'lost')
 export function splitToHere(vmId: string, name: string): AgentError {
   return new AgentError(
     'MIGRATION_SPLIT',
-    `VM ${vmId} (${quote(name)}) is here and stands still, waiting for memory that only the host has that it came from: force it off and start it, which gives that memory up`,
+    `VM ${vmId} (${quote(name)}) is here and stands still, waiting for memory that only the host has that it came from: to give that memory up, destroy it at that host first (virsh destroy), then force it off here and start it (docs/vms.md, Migration)`,
   )
 }
