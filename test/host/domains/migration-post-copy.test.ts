@@ -27,12 +27,12 @@ const CALL = { timeoutMs: 60_000 }
 // By default it gives up after a second.
 const POLL = { timeout: 60_000 }
 /** Half a minute of it is the transfer itself. */
-const LONG_MS = 300_000
+const LONG = { timeout: 300_000 }
 
 const missing =
   (await requirePrerequisite('libvirt', missingLibvirt)) ?? (await requirePrerequisite('userfaultfd', missingPostCopy))
 
-describe.skipIf(missing !== undefined)('a VM whose memory takes longer to send than it may', () => {
+describe.skipIf(missing !== undefined)('a VM whose memory takes longer to send than it may', LONG, () => {
   let pair: MigrationPair
   let libvirtDir = ''
   beforeAll(async () => {
@@ -65,7 +65,7 @@ describe.skipIf(missing !== undefined)('a VM whose memory takes longer to send t
     expect(await echoes(b, vmId, 'q')).toBe(true)
     expect(await boots(b, vmId)).toBe(1)
     await b.vms.delete(vmId, within())
-  }, LONG_MS)
+  })
 
   /** A guest that was switched over by a migration that takes half a minute more; `sourceQemu` is the process of the QEMU it came from. */
   const switched = async () => {
@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined)('a VM whose memory takes longer to send t
     expect(await echoes(anew.b, vmId, 'q')).toBe(true)
     await anew.b.vms.delete(vmId, within())
     expect(await pair.sharedVolumes()).toEqual([])
-  }, LONG_MS)
+  })
 
   test('whose memory is lost with the QEMU at the source stands still at the target, and is nowhere else', async () => {
     const { a, b, vmId, outcome, sourceQemu } = await switched()
@@ -132,7 +132,7 @@ describe.skipIf(missing !== undefined)('a VM whose memory takes longer to send t
     await startAnew(b, vmId)
     await b.vms.delete(vmId, within())
     expect(await pair.sharedVolumes()).toEqual([])
-  }, LONG_MS)
+  })
 })
 
 /** libvirt's state of a domain and its reason; `absent` when there is none. */
