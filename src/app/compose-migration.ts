@@ -3,6 +3,7 @@ import type { DomainDeps } from '../domains/deps.ts'
 import { IncomingMigrations } from '../domains/migration/incoming.ts'
 import { OutgoingMigrations } from '../domains/migration/outgoing.ts'
 import { remoteTarget, targetOrigin } from '../domains/migration/remote-target.ts'
+import { readTextIfPresent } from '../platform/files.ts'
 import { createJsonPoster, type PeerTls } from '../platform/json-poster.ts'
 import { createMigrationService } from '../services/migration-service.ts'
 import type { Base } from './compose-base.ts'
@@ -48,7 +49,7 @@ export function composeMigration(
 // The certificate of this host is what it proves itself with to other hosts as well; read anew for each migration, since it may have been replaced.
 async function peerTls(config: Config, mtls: boolean): Promise<PeerTls> {
   const paths = certificatePaths(config)
-  const ca = await readFile(paths.ca, 'utf8').catch(() => undefined)
+  const ca = await readTextIfPresent(paths.ca)
   const trust = ca === undefined ? {} : { ca: [ca] }
   if (!mtls) return trust
   return { ...trust, cert: await readFile(paths.cert, 'utf8'), key: await readFile(paths.key, 'utf8') }

@@ -76,6 +76,7 @@ export class AuditLog {
       throw this.#unavailable('too many lines wait for the disk')
     }
     const entry = { time, event, done: Promise.withResolvers<void>() }
+    // It may fail before anybody waits; who does gets the failure below.
     entry.done.promise.catch(() => undefined)
     this.#waiting.push(entry)
     this.#flush()

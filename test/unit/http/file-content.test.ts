@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { AgentError } from '../../../src/core/errors.ts'
 import type { PoolFileContent } from '../../../src/core/model.ts'
 import { parseRange } from '../../../src/http/byte-range.ts'
+import { untilStill } from '../../support/until-still.ts'
 import { poolContent } from '../grpc/fake-services.ts'
 import { startHttpRig, type HttpRig } from './client.ts'
 
@@ -129,12 +130,7 @@ describe('the bytes of a file', () => {
     socket.write(`GET ${URL} HTTP/1.1\r\nhost: x\r\n\r\n`)
     await once(socket, 'readable')
     // Nobody takes anything: what the kernel buffers is all that is read.
-    let before = -1
-    while (pieces !== before) {
-      before = pieces
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-    expect(pieces * 2 ** 16).toBeLessThan(2 ** 26)
+    expect((await untilStill(() => pieces)) * 2 ** 16).toBeLessThan(2 ** 26)
     socket.destroy()
     await ended.promise
   })
