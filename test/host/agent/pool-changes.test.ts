@@ -59,6 +59,8 @@ afterEach(async () => {
 describe.skipIf(await requirePrerequisite('libvirt', missingLibvirt))('that a pool was destroyed', () => {
   test('is told once, whoever did it, also of the time before a kill of the agent when nobody listened', async () => {
     await start()
+    // What is there by then is told with everything else, and not as a change.
+    await until(() => Promise.resolve(cp.requests.some(({ method }) => method === 'SyncFullState')))
     await init('one')
     expect(await told(1)).toMatchObject({ pool: { poolId: 'one', health: 1 }, eventType: MOUNTED })
     await destroyByAdmin('one')
