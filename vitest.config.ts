@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
 /** Files of the host tier with faults that a cluster takes minutes to notice and to forget. */
-const HOST_FAULTS = ['test/host/images/rbd-full.test.ts']
+const SLOW_HOST_FAULTS = ['test/host/images/rbd-full.test.ts']
+/** Files that kill something at many moments: the host tier takes a third of these (test/host/moments.ts). */
+const HOST_MOMENTS = ['test/host/domains/{backup,disk,layer,migration,migration-off,move,snapshot}-faults.test.ts']
 /** Files of the rig with faults that take minutes each to come and go, or need whole guests. */
 const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,vm-disks}.test.ts']
 /** Files that need two hosts of their own, which takes minutes and all of the machine: run by name only. */
@@ -27,8 +29,15 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
-      { test: { name: 'host', include: ['test/host/**/*.test.ts'], exclude: HOST_FAULTS, ...onHost } },
-      { test: { name: 'host-faults', include: HOST_FAULTS, ...onHost } },
+      { test: { name: 'host', include: ['test/host/**/*.test.ts'], exclude: SLOW_HOST_FAULTS, ...onHost } },
+      {
+        test: {
+          name: 'host-faults',
+          include: [...SLOW_HOST_FAULTS, ...HOST_MOMENTS],
+          env: { LIMIQUANTIX_EVERY_MOMENT: '1' },
+          ...onHost,
+        },
+      },
       { test: { name: 'rig', include: ['test/rig/**/*.test.ts'], exclude: [...RIG_FAULTS, ...RIG_PAIR], ...onRig } },
       { test: { name: 'rig-faults', include: RIG_FAULTS, ...onRig } },
       {

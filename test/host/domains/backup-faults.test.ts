@@ -8,6 +8,7 @@ import { MIB } from '../../../src/core/bytes.ts'
 import { silentLogger } from '../../../src/core/context.ts'
 import type { VmBackup } from '../../../src/domains/backup/backup-record.ts'
 import type { RestoredDisk } from '../../../src/domains/backup/restore-backup.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
@@ -97,26 +98,25 @@ describe.skipIf(missing !== undefined)('backups while something dies', { timeout
     else expect(listed).toEqual(checkpoints.slice(-listed.length || checkpoints.length))
   }
 
-  test.each(['volumes', 'journal', `in ${BEGIN}`, `after ${BEGIN}`, 'begun', 'pushed', 'digested', 'put', 'recorded'])(
-    'the agent (%s): the backup is finished, or made anew, after the restart',
-    async (point) => {
-      await start()
-      const vmId = await create()
-      await backup(vmId, 'first')
-      await write(vmId, 'write -P 0xbb 1M 1M')
-      await agent.close()
-      const args = [child, base, libvirtDir, 'backup', point, vmId, JSON.stringify('second')]
-      await expect(run(process.execPath, args, { timeout: 60_000 })).rejects.toMatchObject({ signal: 'SIGKILL' })
-      await start()
-      await settled()
-      expect((await backup(vmId, 'second')).parent).toBe('first')
-      await isWhole(vmId, 'second')
-      await isClean(vmId)
-      expect((await backup(vmId, 'third')).parent).toBe('second')
-      await isWhole(vmId, 'third')
-      await isClean(vmId)
-    },
-  )
+  test.each(
+    moments(['volumes', 'journal', `in ${BEGIN}`, `after ${BEGIN}`, 'begun', 'pushed', 'digested', 'put', 'recorded']),
+  )('the agent (%s): the backup is finished, or made anew, after the restart', async (point) => {
+    await start()
+    const vmId = await create()
+    await backup(vmId, 'first')
+    await write(vmId, 'write -P 0xbb 1M 1M')
+    await agent.close()
+    const args = [child, base, libvirtDir, 'backup', point, vmId, JSON.stringify('second')]
+    await expect(run(process.execPath, args, { timeout: 60_000 })).rejects.toMatchObject({ signal: 'SIGKILL' })
+    await start()
+    await settled()
+    expect((await backup(vmId, 'second')).parent).toBe('first')
+    await isWhole(vmId, 'second')
+    await isClean(vmId)
+    expect((await backup(vmId, 'third')).parent).toBe('second')
+    await isWhole(vmId, 'third')
+    await isClean(vmId)
+  })
 
   test.each([true, false])('the agent, while it restores (backup damaged meanwhile: %s)', async (isDamaged) => {
     await start()

@@ -6,6 +6,7 @@ import { removeUnwantedDisk } from '../../../src/domains/disk-cleanup.ts'
 import { readHalves } from '../../../src/domains/domain-halves.ts'
 import type { DomainDisk } from '../../../src/domains/domain-info.ts'
 import type { DiskBus } from '../../../src/core/model.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
@@ -74,15 +75,17 @@ describe.skipIf(missing !== undefined)('disks while something dies', () => {
     beforeEach(() => open())
     afterEach(() => endAgent(agent))
 
-    test.each([
-      ['disk', true],
-      [`before ${NOTE}`, true],
-      [`after ${NOTE}`, true],
-      [`before ${ATTACH}`, false],
-      [`after ${ATTACH}`, true],
-      [`after ${ATTACH}`, false],
-      ['attach', true],
-    ])(
+    test.each(
+      moments([
+        ['disk', true],
+        [`before ${NOTE}`, true],
+        [`after ${NOTE}`, true],
+        [`before ${ATTACH}`, false],
+        [`after ${ATTACH}`, true],
+        [`after ${ATTACH}`, false],
+        ['attach', true],
+      ]),
+    )(
       'in an attach (%s, running: %s): nothing is left after the restart, and the same works',
       async (point, running) => {
         const vmId = await create(running)
@@ -113,7 +116,7 @@ describe.skipIf(missing !== undefined)('disks while something dies', () => {
       expect(await vmFiles(agent)).toEqual(before)
     })
 
-    test.each([`before ${DETACH}`, `after ${DETACH}`, `before ${NOTE}`, `after ${NOTE}`])(
+    test.each(moments([`before ${DETACH}`, `after ${DETACH}`, `before ${NOTE}`, `after ${NOTE}`]))(
       'in a detach (%s): it is completed after the restart, and the data stay',
       async (point) => {
         const vmId = await create(true)

@@ -3,6 +3,7 @@ import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   endAgent,
@@ -119,50 +120,56 @@ describe.skipIf(missing !== undefined)('layers of disks while something dies', (
       await settled()
     }
 
-    test.each([
-      [`before ${NOTE}`, true],
-      [`after ${NOTE}`, false],
-      [`before ${CREATE}`, true],
-      [`in ${CREATE}`, true],
-      [`after ${CREATE}`, true],
-      [`after ${CREATE}`, false],
-      [`before ${DEFINE}`, false],
-      [`after ${DEFINE}`, false],
-    ])('while it takes one (%s, running: %s): nothing is left after the restart', async (point, running) => {
+    test.each(
+      moments([
+        [`before ${NOTE}`, true],
+        [`after ${NOTE}`, false],
+        [`before ${CREATE}`, true],
+        [`in ${CREATE}`, true],
+        [`after ${CREATE}`, true],
+        [`after ${CREATE}`, false],
+        [`before ${DEFINE}`, false],
+        [`after ${DEFINE}`, false],
+      ]),
+    )('while it takes one (%s, running: %s): nothing is left after the restart', async (point, running) => {
       const vmId = await create(running)
       await killedAt('layer', point, vmId, 'lost')
       await isWhole(vmId, ALL, '0xcc')
     })
 
-    test.each([
-      ['a', `after ${FORGET}`, true],
-      ['a', `before ${COMMIT}`, true],
-      ['a', `after ${COMMIT}`, true],
-      ['b', `after ${COMMIT}`, true],
-      ['b', `before ${PIVOT}`, true],
-      ['b', `after ${PIVOT}`, true],
-      ['a', `before ${DEFINE}`, false],
-      ['a', `after ${DEFINE}`, false],
-      ['b', `before ${DEFINE}`, false],
-      ['b', `after ${DEFINE}`, false],
-      ['b', `before ${NOTE}`, true],
-      ['a', `before ${NOTE}`, false],
-    ])('while it deletes %s (%s, running: %s): it is merged after the restart', async (name, point, running) => {
+    test.each(
+      moments([
+        ['a', `after ${FORGET}`, true],
+        ['a', `before ${COMMIT}`, true],
+        ['a', `after ${COMMIT}`, true],
+        ['b', `after ${COMMIT}`, true],
+        ['b', `before ${PIVOT}`, true],
+        ['b', `after ${PIVOT}`, true],
+        ['a', `before ${DEFINE}`, false],
+        ['a', `after ${DEFINE}`, false],
+        ['b', `before ${DEFINE}`, false],
+        ['b', `after ${DEFINE}`, false],
+        ['b', `before ${NOTE}`, true],
+        ['a', `before ${NOTE}`, false],
+      ]),
+    )('while it deletes %s (%s, running: %s): it is merged after the restart', async (name, point, running) => {
       const vmId = await create(running)
       await killedAt('forget', point, vmId, name)
       await isWhole(vmId, name === 'a' ? { b: '0xbb' } : { a: '0xaa' }, '0xcc')
     })
 
-    test.each([
-      [`before ${NOTE}`, true],
-      [`after ${NOTE}`, true],
-      [`before ${DESTROY}`, true],
-      [`after ${DESTROY}`, true],
-      [`before ${DEFINE}`, false],
-      [`after ${DEFINE}`, false],
-      [`before ${CREATE}`, true],
-      [`after ${CREATE}`, true],
-    ])('while it goes back to one (%s, running: %s): it has after the restart', async (point, running) => {
+    test.each(
+      moments([
+        [`before ${NOTE}`, true],
+        [`after ${NOTE}`, true],
+        [`before ${DESTROY}`, true],
+        [`after ${DESTROY}`, true],
+        [`before ${DEFINE}`, false],
+        [`after ${DEFINE}`, false],
+        [`before ${CREATE}`, true],
+        [`after ${CREATE}`, true],
+      ]),
+    )('while it goes back to one (%s, running: %s): it has after the restart', async (point, running) => {
       const vmId = await create(running)
       await killedAt('revert', point, vmId, 'a')
       expect((await agent.vms.status(vmId, within())).state).toBe('STOPPED')
@@ -203,12 +210,14 @@ describe.skipIf(missing !== undefined)('layers of disks while something dies', (
       await endAgent(agent)
     })
 
-    test.each([
-      [CREATE, 'before', true],
-      [CREATE, 'after', true],
-      [CREATE, 'before', false],
-      [DEFINE, 'before', false],
-    ] as const)('while one is taken (%s, %s, running: %s): all of it or nothing', async (name, dies, running) => {
+    test.each(
+      moments([
+        [CREATE, 'before', true],
+        [CREATE, 'after', true],
+        [CREATE, 'before', false],
+        [DEFINE, 'before', false],
+      ] as const),
+    )('while one is taken (%s, %s, running: %s): all of it or nothing', async (name, dies, running) => {
       const vmId = await create(running)
       during = { name, dies }
       const kept = await take(vmId, 'late').then(
@@ -220,15 +229,17 @@ describe.skipIf(missing !== undefined)('layers of disks while something dies', (
       await isWhole(vmId, kept, '0xcc')
     })
 
-    test.each([
-      ['a', FORGET, 'before', true],
-      ['a', COMMIT, 'before', true],
-      ['a', COMMIT, 'after', true],
-      ['b', COMMIT, 'after', true],
-      ['b', PIVOT, 'before', true],
-      ['b', PIVOT, 'within', true],
-      ['b', DEFINE, 'before', false],
-    ] as const)(
+    test.each(
+      moments([
+        ['a', FORGET, 'before', true],
+        ['a', COMMIT, 'before', true],
+        ['a', COMMIT, 'after', true],
+        ['b', COMMIT, 'after', true],
+        ['b', PIVOT, 'before', true],
+        ['b', PIVOT, 'within', true],
+        ['b', DEFINE, 'before', false],
+      ] as const),
+    )(
       'while %s is deleted (%s, %s, running: %s): it, or the next try, merges it',
       async (snapshot, name, dies, running) => {
         const vmId = await create(running)
@@ -240,21 +251,20 @@ describe.skipIf(missing !== undefined)('layers of disks while something dies', (
       },
     )
 
-    test.each([
-      [DESTROY, 'before'],
-      [DEFINE, 'before'],
-      [CREATE, 'before'],
-    ] as const)(
-      'while the VM goes back (%s, %s): it can be started, and the next try goes back',
-      async (name, dies) => {
-        const vmId = await create(true)
-        during = { name, dies }
-        await agent.snapshots.revert(vmId, 'a', within()).catch(() => undefined)
-        await agent.client.ready(within())
-        if ((await agent.vms.status(vmId, within())).state === 'STOPPED') await start(vmId)
-        await agent.snapshots.revert(vmId, 'a', within())
-        await isWhole(vmId, ALL, '0xaa')
-      },
-    )
+    test.each(
+      moments([
+        [DESTROY, 'before'],
+        [DEFINE, 'before'],
+        [CREATE, 'before'],
+      ] as const),
+    )('while the VM goes back (%s, %s): it can be started, and the next try goes back', async (name, dies) => {
+      const vmId = await create(true)
+      during = { name, dies }
+      await agent.snapshots.revert(vmId, 'a', within()).catch(() => undefined)
+      await agent.client.ready(within())
+      if ((await agent.vms.status(vmId, within())).state === 'STOPPED') await start(vmId)
+      await agent.snapshots.revert(vmId, 'a', within())
+      await isWhole(vmId, ALL, '0xaa')
+    })
   })
 })

@@ -3,6 +3,7 @@ import { AgentError } from '../../../src/core/errors.ts'
 import { INCOMING_KIND } from '../../../src/domains/migration/incoming.ts'
 import type { MigrationTarget } from '../../../src/domains/migration/messages.ts'
 import { readPowerState } from '../../../src/domains/libvirt-domain.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import { within } from './agent-fixture.ts'
 import { beginMigration, expectOnlyOn, type SideOptions } from './broken-migration.ts'
@@ -26,15 +27,17 @@ describe.skipIf(missing !== undefined)('a migration that breaks', () => {
     )
   const begin = (options: SideOptions = {}) => beginMigration(pair, () => pair.running('a', SHARED), options)
 
-  test.each([
-    ['preparing', 'a'],
-    ['begun', 'a'],
-    ['performing', 'a'],
-    ['performed', 'a'],
-    ['deciding', 'a'],
-    ['moved', 'b'],
-    ['confirmed', 'b'],
-  ] as const)('the agent of the source is killed (%s): the VM is on %s', async (point, where) => {
+  test.each(
+    moments([
+      ['preparing', 'a'],
+      ['begun', 'a'],
+      ['performing', 'a'],
+      ['performed', 'a'],
+      ['deciding', 'a'],
+      ['moved', 'b'],
+      ['confirmed', 'b'],
+    ] as const),
+  )('the agent of the source is killed (%s): the VM is on %s', async (point, where) => {
     const { b, before, vmId } = await begin()
     await pair.close('a')
     const { ended } = pair.child('a', point, migrationTo(b, vmId))
@@ -42,12 +45,14 @@ describe.skipIf(missing !== undefined)('a migration that breaks', () => {
     await expectOn(vmId, where, before)
   })
 
-  test.each([
-    ['opening', 'a'],
-    ['opened', 'a'],
-    ['prepared', 'a'],
-    ['finished', 'b'],
-  ] as const)('the agent of the target is killed (%s): the VM is on %s', async (point, where) => {
+  test.each(
+    moments([
+      ['opening', 'a'],
+      ['opened', 'a'],
+      ['prepared', 'a'],
+      ['finished', 'b'],
+    ] as const),
+  )('the agent of the target is killed (%s): the VM is on %s', async (point, where) => {
     const { a, b, before, vmId } = await begin()
     const request = migrationTo(b, vmId)
     await pair.close('b')
@@ -78,12 +83,14 @@ describe.skipIf(missing !== undefined)('a migration that breaks', () => {
     await expectOn(vmId, await outcome, before)
   })
 
-  test.each([
-    ['begun', 'a'],
-    ['performing', 'a'],
-    ['deciding', 'b'],
-    ['moved', 'b'],
-  ] as const)('libvirtd of the source is killed (%s): the VM is on %s', async (point, where) => {
+  test.each(
+    moments([
+      ['begun', 'a'],
+      ['performing', 'a'],
+      ['deciding', 'b'],
+      ['moved', 'b'],
+    ] as const),
+  )('libvirtd of the source is killed (%s): the VM is on %s', async (point, where) => {
     let back: Promise<unknown> = Promise.resolve()
     const onMigrationStep = (name: string) => {
       if (name === point) back = killLibvirtd(pair.libvirt.a).then(() => startLibvirtd(pair.libvirt.a))
@@ -100,7 +107,7 @@ describe.skipIf(missing !== undefined)('a migration that breaks', () => {
     await expectOn(vmId, outcome, before)
   })
 
-  test.each(['prepared', 'finishing', 'finished'] as const)(
+  test.each(moments(['prepared', 'finishing', 'finished'] as const))(
     'libvirtd of the target is killed (%s): the VM is on one of them',
     async (point) => {
       let back: Promise<unknown> = Promise.resolve()

@@ -6,6 +6,7 @@ import { AgentError } from '../../../src/core/errors.ts'
 import { domainRef } from '../../../src/domains/libvirt-domain.ts'
 import { OUTGOING_KIND } from '../../../src/domains/migration/outgoing.ts'
 import { until } from '../../support/until.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import { context, waitForBoot, within } from './agent-fixture.ts'
 import { beginMigration, expectOnlyOn, type SideOptions } from './broken-migration.ts'
@@ -36,24 +37,28 @@ describe.skipIf(missing !== undefined)('a migration of a VM that is off, when it
       () => 'a' as const,
     )
 
-  test.each([
-    ['preparing', 'a'],
-    ['deciding', 'a'],
-    ['moved', 'b'],
-    ['left', 'b'],
-  ] as const)('the agent of the source is killed (%s): the VM is on %s', async (point, where) => {
+  test.each(
+    moments([
+      ['preparing', 'a'],
+      ['deciding', 'a'],
+      ['moved', 'b'],
+      ['left', 'b'],
+    ] as const),
+  )('the agent of the source is killed (%s): the VM is on %s', async (point, where) => {
     const { b, before, vmId } = await begin()
     await pair.close('a')
     expect(await pair.child('a', point, migrationTo(b, vmId)).ended).toEqual([null, 'SIGKILL'])
     await expectOn(vmId, where, before)
   })
 
-  test.each([
-    ['opening', 'a'],
-    ['opened', 'a'],
-    ['finishing', 'b'],
-    ['finished', 'b'],
-  ] as const)('the agent of the target is killed (%s): the VM is on %s', async (point, where) => {
+  test.each(
+    moments([
+      ['opening', 'a'],
+      ['opened', 'a'],
+      ['finishing', 'b'],
+      ['finished', 'b'],
+    ] as const),
+  )('the agent of the target is killed (%s): the VM is on %s', async (point, where) => {
     const { a, b, before, vmId } = await begin()
     const request = migrationTo(b, vmId)
     await pair.close('b')

@@ -12,6 +12,7 @@ import { LibvirtGone } from '../../../src/libvirt/errors.ts'
 import type { MoveJournal } from '../../../src/domains/move/move-journal.ts'
 import { createVolumeManager } from '../../../src/storage/volume-manager.ts'
 import { until } from '../../support/until.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
@@ -141,26 +142,28 @@ describe.skipIf(missing !== undefined)('moves of disks while something dies', { 
     await expect(run(process.execPath, args, { timeout: 120_000 })).rejects.toMatchObject({ signal: 'SIGKILL' })
   }
 
-  test.each([
-    ['planned', true],
-    ['volume', true],
-    [`before ${COPY}`, true],
-    [`in ${COPY}`, true],
-    [`after ${COPY}`, true],
-    ['switching', true],
-    [`in ${PIVOT}`, true],
-    [`after ${PIVOT}`, true],
-    ['switched', true],
-    [`after ${NOTE}`, true],
-    [`before ${DEFINE}`, true],
-    [`after ${DEFINE}`, true],
-    ['defined', true],
-    ['planned', false],
-    ['copied', false],
-    [`before ${DEFINE}`, false],
-    [`after ${DEFINE}`, false],
-    ['defined', false],
-  ])('the agent (%s, running: %s): the next start brings the disk over', async (point, running) => {
+  test.each(
+    moments([
+      ['planned', true],
+      ['volume', true],
+      [`before ${COPY}`, true],
+      [`in ${COPY}`, true],
+      [`after ${COPY}`, true],
+      ['switching', true],
+      [`in ${PIVOT}`, true],
+      [`after ${PIVOT}`, true],
+      ['switched', true],
+      [`after ${NOTE}`, true],
+      [`before ${DEFINE}`, true],
+      [`after ${DEFINE}`, true],
+      ['defined', true],
+      ['planned', false],
+      ['copied', false],
+      [`before ${DEFINE}`, false],
+      [`after ${DEFINE}`, false],
+      ['defined', false],
+    ]),
+  )('the agent (%s, running: %s): the next start brings the disk over', async (point, running) => {
     await open()
     const vmId = await create(running)
     await killedAt(point, vmId)
@@ -170,7 +173,7 @@ describe.skipIf(missing !== undefined)('moves of disks while something dies', { 
     await isWhole(vmId, 'pool2', running)
   })
 
-  test.each([`after ${COPY}`, 'switching', 'switched'])(
+  test.each(moments([`after ${COPY}`, 'switching', 'switched']))(
     'the agent (%s), and the VM goes off before the next start',
     async (point) => {
       await open()
@@ -219,15 +222,17 @@ describe.skipIf(missing !== undefined)('moves of disks while something dies', { 
       })
     }
 
-    test.each([
-      [COPY, 'before', true],
-      [COPY, 'within', true],
-      [COPY, 'after', true],
-      [PIVOT, 'before', true],
-      [PIVOT, 'within', true],
-      [PIVOT, 'after', true],
-      [DEFINE, 'before', false],
-    ] as const)('dies (%s, %s, running: %s): the disk is in one pool, whole', async (name, dies, running) => {
+    test.each(
+      moments([
+        [COPY, 'before', true],
+        [COPY, 'within', true],
+        [COPY, 'after', true],
+        [PIVOT, 'before', true],
+        [PIVOT, 'within', true],
+        [PIVOT, 'after', true],
+        [DEFINE, 'before', false],
+      ] as const),
+    )('dies (%s, %s, running: %s): the disk is in one pool, whole', async (name, dies, running) => {
       // The VM is made without trouble.
       await open()
       const vmId = await create(running)

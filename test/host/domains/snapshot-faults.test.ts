@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { AgentError } from '../../../src/core/errors.ts'
 import { imageInfo } from '../../../src/storage/qemu-img.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
@@ -86,13 +87,15 @@ describe.skipIf(missing !== undefined)('snapshots while something dies', () => {
     beforeEach(() => open())
     afterEach(() => endAgent(agent))
 
-    test.each([
-      [`before ${CREATE}`, true],
-      [`in ${CREATE}`, true],
-      [`in ${CREATE}`, false],
-      [`after ${CREATE}`, true],
-      [`after ${CREATE}`, false],
-    ])('while it takes one (%s, running: %s): nothing is left after the restart', async (point, running) => {
+    test.each(
+      moments([
+        [`before ${CREATE}`, true],
+        [`in ${CREATE}`, true],
+        [`in ${CREATE}`, false],
+        [`after ${CREATE}`, true],
+        [`after ${CREATE}`, false],
+      ]),
+    )('while it takes one (%s, running: %s): nothing is left after the restart', async (point, running) => {
       const vmId = await create(running)
       await take(vmId, 'earlier')
       await killedAt('snapshot', point, vmId, 'lost')
@@ -106,7 +109,7 @@ describe.skipIf(missing !== undefined)('snapshots while something dies', () => {
       await worksOn(vmId)
     })
 
-    test.each([`before ${DELETE}`, `in ${DELETE}`, `after ${DELETE}`])(
+    test.each(moments([`before ${DELETE}`, `in ${DELETE}`, `after ${DELETE}`]))(
       'while it deletes one (%s): it is gone after the restart',
       async (point) => {
         const vmId = await create(true)
@@ -119,7 +122,7 @@ describe.skipIf(missing !== undefined)('snapshots while something dies', () => {
       },
     )
 
-    test.each([`before ${REVERT}`, `in ${REVERT}`, `after ${REVERT}`])(
+    test.each(moments([`before ${REVERT}`, `in ${REVERT}`, `after ${REVERT}`]))(
       'while it goes back to one (%s): the VM is whole, and is not thrown back a second time',
       async (point) => {
         const vmId = await create(true)
@@ -197,33 +200,34 @@ describe.skipIf(missing !== undefined)('snapshots while something dies', () => {
       await endAgent(agent)
     })
 
-    test.each([
-      ['before', true],
-      ['within', true],
-      ['within', false],
-    ] as const)(
-      'while one is taken (%s, running: %s): all of it or nothing, and the VM works on',
-      async (dies, running) => {
-        const vmId = await create(running)
-        await take(vmId, 'earlier')
-        during = { name: CREATE, dies }
-        const outcome = await take(vmId, 'late').then(
-          () => ['earlier', 'late'],
-          () => ['earlier'],
-        )
-        await agent.client.ready(within())
-        await settled('vm.snapshot-cleanup')
-        expect(await snapshotsOf(vmId)).toEqual(outcome)
-        await worksOn(vmId)
-      },
-    )
+    test.each(
+      moments([
+        ['before', true],
+        ['within', true],
+        ['within', false],
+      ] as const),
+    )('while one is taken (%s, running: %s): all of it or nothing, and the VM works on', async (dies, running) => {
+      const vmId = await create(running)
+      await take(vmId, 'earlier')
+      during = { name: CREATE, dies }
+      const outcome = await take(vmId, 'late').then(
+        () => ['earlier', 'late'],
+        () => ['earlier'],
+      )
+      await agent.client.ready(within())
+      await settled('vm.snapshot-cleanup')
+      expect(await snapshotsOf(vmId)).toEqual(outcome)
+      await worksOn(vmId)
+    })
 
-    test.each([
-      [DELETE, 'before'],
-      [DELETE, 'within'],
-      [REVERT, 'before'],
-      [REVERT, 'within'],
-    ] as const)('in %s (%s): the next try does it, and the VM works on', async (name, dies) => {
+    test.each(
+      moments([
+        [DELETE, 'before'],
+        [DELETE, 'within'],
+        [REVERT, 'before'],
+        [REVERT, 'within'],
+      ] as const),
+    )('in %s (%s): the next try does it, and the VM works on', async (name, dies) => {
       const vmId = await create(true)
       await take(vmId, 'a')
       await take(vmId, 'b')
