@@ -1,7 +1,11 @@
 // A process that changes a VM and is killed at a given point. Arguments: base, libvirt directory, action, point, VM id, then as JSON the disk, the name of a snapshot or the move of a disk.
+import { flushCompileCache } from 'node:module'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { DiskSpec } from '../../../src/core/model.ts'
 import { openAgent, POOL, within } from './agent-fixture.ts'
+
+// It is killed: the next one would have to compile everything again.
+flushCompileCache()
 
 const [base = '', libvirtDir = '', action, point, vmId = '', json = ''] = process.argv.slice(2)
 const dieAt = (name: string) => {

@@ -1,6 +1,10 @@
 // A process that creates or deletes a VM and is killed at a given point. Arguments: base, libvirt directory, `create`|`delete`, point, request as JSON.
+import { flushCompileCache } from 'node:module'
 import type { CreateVmRequest } from '../../../src/core/model.ts'
 import { openAgent, within } from './agent-fixture.ts'
+
+// It is killed: the next one would have to compile everything again.
+flushCompileCache()
 
 const [base = '', libvirtDir = '', action, point, json = ''] = process.argv.slice(2)
 const request = JSON.parse(json) as CreateVmRequest
