@@ -1,5 +1,4 @@
 import { z } from 'zod'
-import { AgentError } from '../core/errors.ts'
 import type { AgentClient } from './agent-client.ts'
 import type { CommandLine } from './command-line.ts'
 import { findVm } from './find-vm.ts'
@@ -59,14 +58,14 @@ export async function backupsCommand(line: CommandLine, agent: AgentClient): Pro
     }
     case 'export': {
       line.end()
-      const { lifetime, ...body } = line.body({
+      const lifetimeSeconds = line.count('lifetime', 'seconds, at least 1, such as 14400')
+      const body = line.body({
         pool: 'poolId',
         name: 'name',
         mode: 'mode',
         since: 'since',
-        lifetime: 'lifetime',
       })
-      const given = lifetime === undefined ? body : { ...body, lifetimeSeconds: secondsOf(lifetime) }
+      const given = lifetimeSeconds === undefined ? body : { ...body, lifetimeSeconds }
       return tellExports([exported.parse(await agent.call('POST', await exports(), given))])
     }
     case 'exports':
@@ -133,13 +132,4 @@ export async function backupsCommand(line: CommandLine, agent: AgentClient): Pro
     const { jobId } = job.parse(answer)
     return watchJob(`/api/v1/jobs/${encodeURIComponent(jobId)}`, line, agent)
   }
-}
-
-function secondsOf(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text))
-    throw new AgentError(
-      'USAGE',
-      `--lifetime is a number of seconds, at least 1, such as 14400, not ${JSON.stringify(text)}`,
-    )
-  return Number(text)
 }

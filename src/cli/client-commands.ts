@@ -39,6 +39,7 @@ const OPTIONS = {
   complete: { type: 'boolean' },
   checksum: { type: 'string' },
   sums: { type: 'string' },
+  connections: { type: 'string' },
   cert: { type: 'string' },
   key: { type: 'string' },
   ca: { type: 'string' },
@@ -57,7 +58,7 @@ export const CLIENT_HELP = `  limiquantix-node events [list|follow]             
   limiquantix-node jobs show|log|watch|cancel|retry JOB
   limiquantix-node images [list]                     images and ISOs of this host (--pool, --kind iso|disk)
   limiquantix-node images catalog|scan               what can be downloaded by name; look for images now
-  limiquantix-node images download CATALOG-ID|URL    and wait (--pool --directory --name --checksum --sums URL)
+  limiquantix-node images download CATALOG-ID|URL    and wait (--pool --directory --name --checksum --sums URL --connections 1..8)
   limiquantix-node images rm ID|PATH                 delete an image that nobody uses
   limiquantix-node vms [list]                        VMs of this host
   limiquantix-node vms start|stop|force-stop|reboot|reset|pause|resume|save|drop-saved VM

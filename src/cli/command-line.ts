@@ -63,6 +63,14 @@ export class CommandLine {
     )
   }
 
+  /** An option that is a whole number, at least 1; undefined when it is not given. `what` says of what it is one. */
+  count(name: string, what: string): number | undefined {
+    const value = this.#values[name]
+    if (typeof value !== 'string') return undefined
+    if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
+    throw new AgentError('USAGE', `--${name} is a number of ${what}, not ${JSON.stringify(value)}`)
+  }
+
   /** Prints an answer: as JSON when asked for, else as text for people. */
   print(answer: unknown, text: () => string): void {
     this.#print(this.#values['json'] === true ? `${JSON.stringify(answer)}\n` : text())

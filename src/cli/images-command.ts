@@ -63,6 +63,7 @@ export async function imagesCommand(line: CommandLine, agent: AgentClient): Prom
 async function download(line: CommandLine, agent: AgentClient): Promise<number> {
   const what = line.required('a catalog id or a URL')
   line.end()
+  const connections = line.count('connections', 'connections to the server at the same time, from 1 to 8')
   const url = /^[a-z]+:\/\//i.test(what)
   const body = {
     ...(url ? { url: what, imageId: what.slice(0, 255) } : { catalogId: what }),
@@ -73,6 +74,7 @@ async function download(line: CommandLine, agent: AgentClient): Promise<number> 
       checksum: 'checksum',
       sums: 'checksumUrl',
     }),
+    ...(connections === undefined ? {} : { connections }),
   }
   const { jobId } = (await agent.call('POST', '/api/v1/images/download', { targetDir: '', ...body })) as {
     jobId: string
