@@ -3,6 +3,7 @@ import { delay } from '../platform/clock.ts'
 import type { FetchConnection } from '../platform/fetch-connection.ts'
 import { ifRangeOf, type RangeRequest } from '../platform/http-answer.ts'
 import { openDownload, type FetchOptions, type OpenDownload } from '../platform/http-fetch.ts'
+import { ConnectionLimits } from './read-ahead/connection-limits.ts'
 import { isTransient, Retries } from './retries.ts'
 import { agrees, type Agreement, type SourceContent } from './source-content.ts'
 
@@ -40,8 +41,7 @@ export class ImageSource {
   #current: number
   #strays = 0
   readonly #partsRefused = new Set<number>()
-  /** How many connections are used for sources that turned out to serve fewer than ordered. */
-  readonly #limits = new Map<number, number>()
+  readonly #limits: ConnectionLimits
   /** Where redirects led to when a part was refused there, and a new link was hoped for. */
   #expired: string | undefined
   #beginnings = 0
@@ -52,9 +52,15 @@ export class ImageSource {
   #joined = false
   #distrusted = false
 
-  /** `content` is that of the bytes an earlier run has made durable. */
-  constructor(order: SourceOrder, notice: SourceNotice, content?: SourceContent) {
+  /** `content` is that of the bytes an earlier run has made durable. `limits` is for tests. */
+  constructor(
+    order: SourceOrder,
+    notice: SourceNotice,
+    content?: SourceContent,
+    limits = new ConnectionLimits(order.connections),
+  ) {
     this.#order = order
+    this.#limits = limits
     this.#notice = notice
     this.#content = content
     this.#current = content?.source ?? 0
@@ -73,13 +79,27 @@ export class ImageSource {
 
   /** How many connections the present source is asked over. With more than one, `open` asks for a segment only. */
   get connections(): number {
-    return this.#partsRefused.has(this.#current) ? 1 : this.#limitOf(this.#current)
+    return this.#partsRefused.has(this.#current) ? 1 : this.#limits.of(this.#current)
   }
 
-  /** The source with the index `source` serves no more than `connections`. */
+  /** The source with the index `source` serves no more than `connections` now. */
   limit(source: number, connections: number, fault: AgentError): void {
-    this.#limits.set(source, Math.min(connections, this.#limitOf(source)))
-    this.#notice('the server does not serve all connections; going on with fewer', { connections, err: fault.message })
+    if (this.#limits.refuse(source, connections, fault))
+      this.#notice('the server does not serve all connections; going on with fewer', {
+        connections,
+        err: fault.message,
+      })
+  }
+
+  /** How many connections may be used for the source with the index `source`, with one more than before when it is time to try one. */
+  raise(source: number): number {
+    return this.#limits.raise(source)
+  }
+
+  /** The source with the index `source` serves `connections`. */
+  serves(source: number, connections: number): void {
+    if (this.#limits.serve(source, connections))
+      this.#notice('the server serves more connections again', { connections })
   }
 
   /** Whether the refusal of a part may be that of a link which has expired, so that `open` gets a new one. A place that redirects led to is given that once: it may refuse further connections. */
@@ -92,7 +112,7 @@ export class ImageSource {
 
   /** From now on one connection is used for the source with the index `source`. */
   narrow(source: number, why: string): void {
-    this.#limits.set(source, 1)
+    this.#limits.narrow(source)
     this.#notice(`going on with one connection: ${why}`, { url: this.#content?.finalUrl ?? '' })
   }
 
@@ -155,7 +175,7 @@ export class ImageSource {
   distrust(error: AgentError): void {
     const source = this.#content?.source
     // Segments that were mixed up once would be again.
-    if (this.#joined && source !== undefined && this.#limitOf(source) > 1) this.narrow(source, error.message)
+    if (this.#joined && source !== undefined && this.#limits.of(source) > 1) this.narrow(source, error.message)
     if (this.#joined && !this.#distrusted) this.#distrusted = true
     else this.#current = this.#retries.after(error).source
     this.#joined = false
@@ -164,6 +184,7 @@ export class ImageSource {
   }
 
   async #attempt(at: number, signal: AbortSignal): Promise<OpenDownload> {
+    this.#limits.raise(this.#current)
     const range = this.#rangeFrom(at)
     try {
       const download = await this.#connect(range, signal)
@@ -258,10 +279,6 @@ export class ImageSource {
     this.#strays = 0
     if (download.from > 0) this.#joined = true
     else this.#beginnings++
-  }
-
-  #limitOf(source: number): number {
-    return this.#limits.get(source) ?? this.#order.connections
   }
 
   #beginAgain(download: OpenDownload, before: SourceContent, same: Agreement, asked: boolean): void {

@@ -19,8 +19,7 @@ export interface NextAttempt {
   readonly delayMs: number
 }
 
-const FIRST_DELAY_MS = 500
-const MAX_DELAY_MS = 15_000
+const PAUSES = { firstMs: 500, mostMs: 15_000 }
 /** Failures in a row, after bytes came, before another source is asked: it has to begin anew more often than not. */
 const LOYALTY = 3
 const TRANSIENT_STATUS: readonly string[] = ['408', '425', '429', '500', '502', '503', '504']
@@ -101,9 +100,18 @@ export class Retries {
 
   #backOff(): number {
     const rounds = Math.floor((this.#failures - 1) / Math.max(1, this.#furthest === 0 ? this.#left.length : 1))
-    const full = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(rounds, 10))
-    return Math.round(full * (0.5 + this.#random() / 2))
+    return backOffMs(rounds + 1, PAUSES, this.#random)
   }
+}
+
+/** How long to wait after so many failures in a row: twice as long after each, with jitter. */
+export function backOffMs(
+  failures: number,
+  { firstMs, mostMs }: { readonly firstMs: number; readonly mostMs: number },
+  random: () => number,
+): number {
+  const full = Math.min(mostMs, firstMs * 2 ** Math.min(failures - 1, 10))
+  return Math.round(full * (0.5 + random() / 2))
 }
 
 /** False for faults of this host: the disk, the pool, the job itself. */

@@ -50,7 +50,7 @@ export class ReadAhead {
   readonly #bucket: TokenBucket
   readonly #total: number
   readonly #startedAt: number
-  readonly #most: number
+  #most = 0
   readonly #lanes = new Set<Lane>()
   /** In order; the first one is being taken out. */
   readonly #window: Segment[] = []
@@ -73,14 +73,7 @@ export class ReadAhead {
     this.#total = source.content.totalLength ?? 0
     this.#startedAt = this.#next = sink.bytesAccepted
     const lanes = Math.max(1, source.connections)
-    this.#most = lanes * SEGMENTS_PER_CONNECTION
-    for (let index = 0; index < lanes; index++) {
-      const isFirst = index === 0
-      const connection = isFirst ? first.connection : new FetchConnection()
-      const stop = new AbortController()
-      const answer = isFirst ? first : undefined
-      this.#lanes.add({ connection, segment: undefined, stop, first: answer, isServed: isFirst, misses: 0 })
-    }
+    for (let index = 0; index < lanes; index++) this.#addLane(index === 0 ? first : undefined)
   }
 
   /** Bytes that are here, and wait for those before them or for the sink. */
@@ -117,11 +110,23 @@ export class ReadAhead {
     }
   }
 
+  #addLane(first?: OpenDownload): Lane {
+    const connection = first?.connection ?? new FetchConnection()
+    const stop = new AbortController()
+    const lane: Lane = { connection, segment: undefined, stop, first, isServed: first !== undefined, misses: 0 }
+    this.#lanes.add(lane)
+    this.#most = Math.max(this.#most, this.#lanes.size * SEGMENTS_PER_CONNECTION)
+    return lane
+  }
+
   #assign(): void {
-    for (;;) {
-      const lane = [...this.#lanes].find((each) => each.segment === undefined)
-      const segment = lane === undefined || this.#isOver ? undefined : this.#nextSegment()
-      if (lane === undefined || segment === undefined) return
+    while (!this.#isOver) {
+      const idle = [...this.#lanes].find((each) => each.segment === undefined)
+      // What was refused may be served by now.
+      if (idle === undefined && this.#lanes.size >= this.#source.raise(this.#content.source)) return
+      const segment = this.#nextSegment()
+      if (segment === undefined) return
+      const lane = idle ?? this.#addLane()
       lane.segment = segment
       const work = this.#fetch(lane, segment)
       this.#works.add(work)
@@ -167,6 +172,7 @@ export class ReadAhead {
       if (this.#isOver) return
     }
     lane.segment = undefined
+    this.#source.serves(this.#content.source, [...this.#lanes].filter(isServedNow).length)
     this.#assign()
   }
 
@@ -189,7 +195,7 @@ export class ReadAhead {
 
   // Servers limit the connections of a client in their own ways: what tells is that others go on meanwhile, or wait for this one.
   #isExcess(lane: Lane, fault: AgentError): boolean {
-    const served = [...this.#lanes].filter((other) => other !== lane && other.isServed && other.misses === 0)
+    const served = [...this.#lanes].filter((other) => other !== lane && isServedNow(other))
     const holdsUp = fault.reason === 'DOWNLOAD_STALLED' && served.some(({ segment }) => segment === undefined)
     const isTold = isAgentError(fault, 'DOWNLOAD_HTTP_STATUS') && TOO_MANY.includes(fault.details['status'] ?? '')
     return served.length > 0 && (isTold || holdsUp || lane.misses >= MAX_MISSES)
@@ -239,4 +245,8 @@ export class ReadAhead {
     }
     if (this.#next >= this.#total) this.#finish('whole')
   }
+}
+
+function isServedNow({ isServed, misses }: Lane): boolean {
+  return isServed && misses === 0
 }

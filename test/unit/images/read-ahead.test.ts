@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AgentError } from '../../../src/core/errors.ts'
 import { ImageSource, SEGMENT_BYTES } from '../../../src/images/image-source.ts'
 import { TokenBucket } from '../../../src/images/paced-sink.ts'
+import { ConnectionLimits } from '../../../src/images/read-ahead/connection-limits.ts'
 import { ReadAhead, type OrderedSink } from '../../../src/images/read-ahead/read-ahead.ts'
 import { Segment } from '../../../src/images/read-ahead/segment.ts'
 import { madeContent, startOrigin, type Answer, type Content, type Origin } from '../../host/images/origin.ts'
@@ -51,7 +52,7 @@ describe('ReadAhead', () => {
   })
   afterEach(() => origin[Symbol.asyncDispose]())
 
-  const round = async (sink: OrderedSink, signal: AbortSignal) => {
+  const round = async (sink: OrderedSink, signal: AbortSignal, limits?: ConnectionLimits) => {
     const source = new ImageSource(
       {
         urls: [origin.url],
@@ -66,6 +67,8 @@ describe('ReadAhead', () => {
         },
       },
       (text) => void notices.push(text),
+      undefined,
+      limits,
     )
     const first = await source.open(sink.bytesAccepted, signal)
     return { source, ahead: new ReadAhead(source, first, sink, new TokenBucket()) }
@@ -123,6 +126,28 @@ describe('ReadAhead', () => {
     hangUp.abort(new Error('enough'))
     await expect(end).rejects.toThrow('enough')
     expect(notices.at(-1)).toContain('going on with fewer')
+  })
+
+  it('has all its connections again some time after a server refused all but one', async () => {
+    const clock = { now: 0 }
+    const limits = new ConnectionLimits(CONNECTIONS, { now: () => clock.now })
+    const refusal: Answer = { raw: (response) => response.writeHead(503).end() }
+    let isBusy = true
+    origin.answer(({ atOnce }) => (isBusy && atOnce > 1 ? refusal : { bytesPerSecond: 32 * MIB }))
+    const sink = new PieceSink(true)
+    const { source, ahead } = await round(sink, stop.signal, limits)
+    const end = ahead.run(stop.signal)
+    await expect.poll(() => source.connections, { timeout: 20_000 }).toBe(1)
+    // What one connection brings meanwhile is bounded by the window.
+    isBusy = false
+    clock.now = 5_000
+    const before = origin.asked.length
+    sink.open()
+    expect(await end).toBe('whole')
+    expect(Math.max(...origin.asked.slice(before).map(({ atOnce }) => atOnce))).toBe(CONNECTIONS)
+    expect(source.connections).toBe(CONNECTIONS)
+    expect(sink).toMatchObject({ bytesAccepted: content.bytes, wrongAt: undefined })
+    expect(notices.at(-1)).toBe('the server serves more connections again')
   })
 
   it('ends a connection that says nothing while the others wait for it, and keeps what there is', async () => {
