@@ -6,13 +6,14 @@ import { arch, cpus, loadavg, release, totalmem } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { startAgent } from '../support/agent-process.ts'
+import { connections } from './images/connections.ts'
 import { converted } from './images/converted.ts'
 import { plain } from './images/plain.ts'
 import type { ImageSection } from './images/section.ts'
 import { together } from './images/together.ts'
 import { wrapped } from './images/wrapped.ts'
 
-const SECTIONS: readonly ImageSection[] = [plain, wrapped, converted, together]
+const SECTIONS: readonly ImageSection[] = [plain, wrapped, converted, together, connections]
 
 const { values, positionals: wanted } = parseArgs({
   allowPositionals: true,

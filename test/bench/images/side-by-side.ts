@@ -19,13 +19,15 @@ export interface Contender {
 
 export const COLUMNS = ['', 'seconds', 'MiB/s', 'CPU s', 'RSS MiB', 'x first', 'target', '']
 
-/** Serves the file `served` over loopback, runs everybody in turns, and returns the rows of their table (COLUMNS); throughput is of the disk in the image. */
+/** Serves the file `served` over loopback, each connection with at most `bytesPerSecond`, runs everybody in turns, and returns the rows of their table (COLUMNS); throughput is of the disk in the image. */
 export async function sideBySide(
   { directory, rounds, sizeBytes }: ImageBench,
   served: string,
   contenders: readonly Contender[],
+  bytesPerSecond = Infinity,
 ): Promise<string[][]> {
-  const server = fork(path.join(import.meta.dirname, '..', 'image-source.ts'), ['0', served])
+  const args = ['0', served, String(bytesPerSecond)]
+  const server = fork(path.join(import.meta.dirname, '..', 'image-source.ts'), args)
   const runs = contenders.map((): Run[] => [])
   try {
     const [place] = (await once(server, 'message')) as [Source]
