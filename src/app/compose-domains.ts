@@ -22,6 +22,7 @@ import { DiskMover } from '../domains/move/disk-mover.ts'
 import { NicChanger } from '../domains/nics.ts'
 import { domainPoolUsers } from '../domains/pool-users.ts'
 import { VmLeases } from '../domains/vm-leases.ts'
+import { VmSplits } from '../domains/vm-splits.ts'
 import { DomainPower } from '../domains/power.ts'
 import { SnapshotOperations } from '../domains/snapshot-operations.ts'
 import { BackupManifests } from '../storage/backup-manifests.ts'
@@ -71,9 +72,15 @@ export function composeDomains(
     locks,
     log: log.child({ component: 'vm-leases' }),
   })
+  const splits = new VmSplits({
+    store: store.collection('split-vms'),
+    libvirt: client,
+    log: log.child({ component: 'vm-splits' }),
+  })
   const overlays = new PoolOverlays(pools, base.environment.io)
   const deps: DomainDeps = {
     leases,
+    splits,
     overlays,
     libvirt: client,
     pools: withDefaultPool(pools, layout.defaultPool),
@@ -94,7 +101,7 @@ export function composeDomains(
   const creator = new VmCreator({ deps, client, operations })
   const deleter = new VmDeleter({ deps, client, operations })
   const removal: RemovalParts = { client, inventory: domains }
-  const resizer = new DiskResizer({ libvirt: client, inventory: domains, pools, volumes, locks })
+  const resizer = new DiskResizer({ libvirt: client, inventory: domains, pools, volumes, locks, splits })
   const snapshots = new SnapshotOperations({ parts: { deps, client, log }, operations, inventory: domains })
   const backups = new Backups({
     deps,
@@ -121,7 +128,7 @@ export function composeDomains(
   pools.addUserSource(mover.users)
   pools.addUserSource(creationPoolUsers(operations, { defaultPoolId: DEFAULT_POOL_ID, aliases: layout.poolAliases }))
 
-  const power = new DomainPower(client, domains, locks, log, leases, overlays)
+  const power = new DomainPower(client, domains, locks, log, leases, overlays, splits)
   const autostarter = new Autostarter({
     deps,
     client,
@@ -157,6 +164,7 @@ export function composeDomains(
     autostarter,
     ports,
     leases,
+    splits,
     services: {
       networkPorts: createNetworkPortService(ports),
       snapshots: createSnapshotService(snapshots),
@@ -197,6 +205,7 @@ export function composeDomains(
     stop() {
       ports.stop()
       leases.stop()
+      splits.stop()
       consoles.close()
     },
   }

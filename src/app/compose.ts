@@ -155,6 +155,7 @@ export async function compose(config: Config, log: Logger): Promise<Agent> {
       recovered.resolve()
       vms.ports.start()
       vms.leases.start()
+      vms.splits.start({ inventory: base.domains, locks: base.locks })
       await vms.autostarter.begin().catch((error: unknown) => {
         log.error({ err: errorText(error) }, 'VMs that are to be started after the boot of this host are not')
       })

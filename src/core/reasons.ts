@@ -549,7 +549,7 @@ export const REASONS = {
   MIGRATION_SPLIT: reason(
     'DATA_LOSS',
     'A migration broke off after the switch (post-copy): the guest stands still at the target, and the rest of its memory is at the source, or was lost with the QEMU there.',
-    'To give that memory up: `virsh destroy` it at the source first, unless it is gone there, then force it off at the target and start it there, then `virsh undefine` it at the source. Never resume, start or delete it there.',
+    'To give that memory up: force it off at the source first, unless it is off or gone there, then force it off at the target and start it there, then `virsh undefine` it at the source, which refuses all else until then. To go on at the source: force it off on both hosts, and start it there with takeOver.',
   ),
   MIGRATION_NOT_EXPECTED: reason(
     'PERMISSION_DENIED',

@@ -82,6 +82,7 @@ export class DiskAttacher {
             `VM ${vmId}: an earlier disk ${disk.id} is still being removed; retry later, or use another id`,
           )
         }
+        await deps.splits?.refuse(vmId, ctx.signal)
         const halves = await readHalves(deps.libvirt, vmId, ctx.signal)
         if (!halves.config.facts.managed) {
           throw new AgentError('VM_NOT_MANAGED', `VM ${vmId} was not made by this agent, which adds no disks to it`)

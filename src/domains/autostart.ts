@@ -136,7 +136,7 @@ export class Autostarter {
 
 // Storage and networks come up after the agent does.
 function mayStillWork(error: unknown): boolean {
-  return !['NOT_FOUND', 'INVALID_ARGUMENT', 'ABORTED'].includes(toAgentError(error).code)
+  return !['NOT_FOUND', 'INVALID_ARGUMENT', 'ABORTED', 'DATA_LOSS'].includes(toAgentError(error).code)
 }
 
 async function bootId(): Promise<string> {

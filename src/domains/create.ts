@@ -132,6 +132,8 @@ export class VmCreator {
         try {
           // Once more, now that nobody else can change it.
           this.#refuseDuringCleanup(vmId)
+          // What was said of an earlier one of that id is not said of this one.
+          await this.#deps.splits?.settle(vmId, ctx.signal)
           if (await this.#isThere(params, ctx.signal, ctx.id)) return { vmId, created: false }
           await this.#requireFreeName(vmId, name, ctx.signal)
           const plan = await planVm(request, params, this.#deps, ctx)

@@ -79,7 +79,10 @@ export class VmDeleter {
         // After a restart libvirt may take longer than we do.
         await this.#client.ready(ctx.signal)
         const dom = await findDomain(this.#client, vmId, ctx.signal)
-        if (dom !== undefined) await refuseSplit(vmId, this.#client, ctx.signal)
+        if (dom !== undefined) {
+          await this.#deps.splits?.refuse(vmId, ctx.signal)
+          await refuseSplit(vmId, this.#client, ctx.signal)
+        }
         const xml = dom === undefined ? undefined : await readDomainXml(this.#client, dom, vmId, ctx.signal)
         const facts = xml === undefined ? undefined : parseDomain(xml)
         const own = xml === undefined ? [] : ownedVolumes(xml)
@@ -129,7 +132,7 @@ export class VmDeleter {
   }
 }
 
-// What of it is here may be all there is of its memory, and its disks are in use at another host.
+// What of it is here may be all there is of its memory, and its disks are in use at another host. libvirt says so of those too that no agent has marked.
 async function refuseSplit(vmId: string, client: LibvirtCalls, signal: AbortSignal): Promise<void> {
   const options = { timeoutMs: STATE_TIMEOUT_MS, signal }
   const { state, reason } = await client

@@ -7,6 +7,7 @@ import type { DomainInventory } from './inventory.ts'
 import type { LibvirtCalls } from './libvirt-domain.ts'
 import type { MediaKind } from './media-probe.ts'
 import type { LeaseKeeper } from './vm-lease.ts'
+import type { SplitKeeper } from './vm-split.ts'
 import type { NetworkMap } from './networks.ts'
 
 /** What the configuration decides about VMs. */
@@ -48,4 +49,6 @@ export interface DomainDeps {
   readonly overlays?: Pick<PoolOverlays, 'ofOthers'>
   /** Which other hosts have VMs of shared pools. */
   readonly leases?: LeaseKeeper
+  /** Which VMs of this host have their guest at another one, after a migration that broke off. */
+  readonly splits?: SplitKeeper
 }

@@ -13,6 +13,7 @@ import { domainRef, isOff, readPowerState, type LibvirtCalls } from './libvirt-d
 import { vmError } from './libvirt-errors.ts'
 import { vmOwner } from './names.ts'
 import { vmLock } from './power.ts'
+import type { SplitKeeper } from './vm-split.ts'
 
 /** A disk of a VM that the agent made. */
 export interface VmDiskRef {
@@ -27,6 +28,7 @@ export interface DiskResizerParts {
   readonly volumes: VolumeManager
   /** Those of the OperationManager, so that a VM is not started or deleted meanwhile. */
   readonly locks: KeyedLock
+  readonly splits?: Pick<SplitKeeper, 'refuse'>
 }
 
 const READ_TIMEOUT_MS = 15_000
@@ -75,11 +77,12 @@ export class DiskResizer {
     return { vmId, disk }
   }
 
-  /** Makes a disk `sizeBytes` large; the same again is success. VOLUME_TOO_SMALL instead of shrinking, VM_NOT_FOUND, LIBVIRT_*, those of VolumeManager.resize. */
+  /** Makes a disk `sizeBytes` large; the same again is success. VOLUME_TOO_SMALL instead of shrinking, VM_NOT_FOUND, MIGRATION_SPLIT, LIBVIRT_*, those of VolumeManager.resize. */
   async resize({ vmId, disk }: VmDiskRef, sizeBytes: number, ctx: OpContext): Promise<void> {
     checkVolumeSize(sizeBytes)
-    const { libvirt, locks, inventory } = this.#parts
+    const { libvirt, locks, inventory, splits } = this.#parts
     await locks.run(vmLock(vmId), ctx.signal, async () => {
+      await splits?.refuse(vmId, ctx.signal)
       const running = !isOff(await readPowerState(libvirt, vmId, ctx.signal))
       if (running) await this.#resizeRunning(vmId, disk, sizeBytes, ctx)
       else await this.#resizeVolume(vmId, disk, sizeBytes, ctx)

@@ -4,6 +4,7 @@ import { quote } from '../core/ids.ts'
 import { VIR_DOMAIN_SNAPSHOT_CREATE, VIR_DOMAIN_SNAPSHOT_DELETE, VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import { writeXml } from '../libvirt/write-xml.ts'
+import type { LeasedDisk } from '../storage/guest-lease.ts'
 import { withChains, type DiskChain } from './chain-xml.ts'
 import { defineChains, redefine } from './define-chains.ts'
 import { readHalves, type DomainHalves } from './domain-halves.ts'
@@ -86,6 +87,27 @@ export async function planReturn(
   return plans
 }
 
+/**
+ * VM_RUNS_ELSEWHERE when another host has a VM that is off here, before files of its disks are merged or deleted: its guest reads all files of a chain, and writes to one of them, which the definition here may not have as the topmost. Errors: POOL_*,
+ * those of LeaseKeeper.refuseElsewhere.
+ */
+async function refuseElsewhere(
+  { live, config }: DomainHalves,
+  { deps }: Pick<SnapshotParts, 'deps'>,
+  ctx: OpContext,
+): Promise<void> {
+  if (live !== undefined || deps.leases === undefined) return
+  const { vmId, disks, layers } = config.facts
+  const files: LeasedDisk[] = disks.filter(({ place }) => layers.every(({ path }) => path !== place))
+  for (const { disk, path, format, poolId, volume } of layers) {
+    // One that was noted may not have been made, or is gone.
+    const isThere =
+      volume === '' || (await (await deps.pools.require(poolId, ctx)).backend.getVolume(volume, ctx)) !== undefined
+    if (isThere) files.push({ id: disk, place: path, format, readonly: false })
+  }
+  await deps.leases.refuseElsewhere({ vmId, disks: files }, ctx)
+}
+
 /** Goes back as planned: the VM is off afterwards, with its definition of then. May be repeated with the same plan after a crash at any point. Errors: those of the steps. */
 export async function returnTo(
   vmId: string,
@@ -97,6 +119,7 @@ export async function returnTo(
 ): Promise<void> {
   const { client } = parts
   const halves = await readHalves(client, vmId, ctx.signal)
+  await refuseElsewhere(halves, parts, ctx)
   const whole = await readWholeSnapshot(vmId, name, parts, ctx.signal)
   const then = definitionOfThen(whole)
   if (then === undefined) throw new AgentError('DISK_CHAIN_BROKEN', `snapshot ${quote(name)} has no definition`)
@@ -114,7 +137,7 @@ export async function returnTo(
   await settleLayers(vmId, parts, notes, ctx)
 }
 
-/** Forgets a snapshot, if there is one of that name, and merges or deletes what only it needed. Errors: SNAPSHOT_UNSUPPORTED for one that was not made by this agent, those of settleLayers. */
+/** Forgets a snapshot, if there is one of that name, and merges or deletes what only it needed. Errors: SNAPSHOT_UNSUPPORTED for one that was not made by this agent, VM_RUNS_ELSEWHERE, those of settleLayers. */
 export async function removeExternal(
   vmId: string,
   name: string,
@@ -123,6 +146,7 @@ export async function removeExternal(
   ctx: OpContext,
 ): Promise<void> {
   const halves = await readHalves(parts.client, vmId, ctx.signal)
+  await refuseElsewhere(halves, parts, ctx)
   await refuseSaved(vmId, halves, parts, ctx)
   const snapshot = (await readSnapshots(vmId, parts, ctx.signal)).find(({ id }) => id === name)
   if (snapshot !== undefined) {

@@ -12,6 +12,7 @@ import type { DomainFacts } from './domain-info.ts'
 import { setAutostart } from './autostart-flag.ts'
 import { dropSavedState, hasSavedState } from './saved-state.ts'
 import type { ClaimHow, LeaseKeeper } from './vm-lease.ts'
+import type { SplitKeeper } from './vm-split.ts'
 import { domainRef, isOff, readPowerState } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 
@@ -39,6 +40,7 @@ export class DomainPower {
   readonly #log: Logger
   readonly #leases: Pick<LeaseKeeper, 'claim' | 'keepSaved' | 'forget'> | undefined
   readonly #overlays: Pick<PoolOverlays, 'ofOthers'> | undefined
+  readonly #splits: Pick<SplitKeeper, 'refuse' | 'resolve'> | undefined
 
   /** `locks` are those of the OperationManager, so that a VM is not started while it is being deleted. */
   constructor(
@@ -48,6 +50,7 @@ export class DomainPower {
     log: Logger,
     leases?: Pick<LeaseKeeper, 'claim' | 'keepSaved' | 'forget'>,
     overlays?: Pick<PoolOverlays, 'ofOthers'>,
+    splits?: Pick<SplitKeeper, 'refuse' | 'resolve'>,
   ) {
     this.#client = client
     this.#inventory = inventory
@@ -55,17 +58,25 @@ export class DomainPower {
     this.#log = log.child({ component: 'power' })
     this.#leases = leases
     this.#overlays = overlays
+    this.#splits = splits
   }
 
-  /** Success when it runs. With `takeOver` also when another host says that it has the VM and nothing proves it. VM_STATE_CONFLICT when it is paused or suspended, VM_RUNS_ELSEWHERE. */
+  /** Success when it runs. With `takeOver` also when another host says that it has the VM and nothing proves it, or when its guest was left there. VM_STATE_CONFLICT when it is paused or suspended, VM_RUNS_ELSEWHERE, MIGRATION_SPLIT. */
   async start(vmId: string, signal: AbortSignal, takeOver = false): Promise<void> {
     await this.#exclusive(vmId, signal, async () => {
       const state = await this.#state(vmId)
-      if (state === 'RUNNING') return
+      // Whoever insists says that it is to go on here; what was left of its memory never does.
+      const goesOnHere = takeOver && (isOff(state) || state === 'RUNNING')
+      if (!goesOnHere) await this.#splits?.refuse(vmId, AbortSignal.timeout(CALL_TIMEOUT_MS))
+      if (state === 'RUNNING') {
+        if (goesOnHere) await this.#splits?.resolve(vmId)
+        return
+      }
       if (!isOff(state)) throw conflict(vmId, state, 'resume it instead of starting it')
       await this.#withFacts(vmId, (facts, ctx) => refuseUnderClones(facts, this.#inventory, this.#overlays, ctx))
       const claim = await this.#claim(vmId, { takeOver })
       try {
+        if (goesOnHere) await this.#splits?.resolve(vmId)
         await this.#change(vmId, 'RUNNING', () => this.#create(vmId))
       } catch (error) {
         // With an unknown outcome it may run: the lease follows its state then.
@@ -124,6 +135,7 @@ export class DomainPower {
         if (await hasSavedState(this.#client, vmId, AbortSignal.timeout(CALL_TIMEOUT_MS))) return
         throw conflict(vmId, state, 'only the state of a running VM can be saved')
       }
+      await this.#splits?.refuse(vmId, AbortSignal.timeout(CALL_TIMEOUT_MS))
       if (state === 'SUSPENDED') throw conflict(vmId, state, 'resume it before its state is saved')
       await this.#withFacts(vmId, (facts, ctx) => this.#leases?.keepSaved(facts, ctx))
       const args = { dom: domainRef(vmId), flags: 0 }
@@ -159,6 +171,7 @@ export class DomainPower {
   async reset(vmId: string, signal: AbortSignal): Promise<void> {
     const state = await this.#state(vmId)
     if (isOff(state)) throw conflict(vmId, state, 'start it instead')
+    await this.#splits?.refuse(vmId, signal)
     const args = { dom: domainRef(vmId), flags: 0 }
     const work = this.#change(vmId, undefined, () =>
       this.#client.call('remote:DOMAIN_RESET', args, { timeoutMs: CALL_TIMEOUT_MS }),
@@ -202,6 +215,7 @@ export class DomainPower {
       const state = await this.#state(vmId)
       if (state === 'RUNNING') return
       if (isOff(state)) throw conflict(vmId, state, 'start it instead of resuming it')
+      await this.#splits?.refuse(vmId, AbortSignal.timeout(CALL_TIMEOUT_MS))
       const dom = domainRef(vmId)
       await this.#change(vmId, 'RUNNING', () =>
         state === 'SUSPENDED'

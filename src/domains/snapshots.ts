@@ -62,7 +62,8 @@ export async function takeSnapshot(
   notes: SnapshotNotes,
   ctx: OpContext,
 ): Promise<VmSnapshot> {
-  const { client } = parts
+  const { client, deps } = parts
+  await deps.splits?.refuse(vmId, ctx.signal)
   const halves = await readHalves(client, vmId, ctx.signal)
   const { includeMemory } = wish
   const snapshots = await readSnapshots(vmId, parts, ctx.signal)
@@ -123,6 +124,7 @@ export async function revertToSnapshot(
   ctx: OpContext,
 ): Promise<void> {
   const { client } = parts
+  await parts.deps.splits?.refuse(vmId, ctx.signal)
   const snapshot = (await readSnapshots(vmId, parts, ctx.signal)).find(({ id }) => id === name)
   if (snapshot === undefined) {
     throw new AgentError('SNAPSHOT_NOT_FOUND', `VM ${vmId} has no snapshot ${quote(name)}`)
@@ -196,6 +198,7 @@ export async function removeSnapshot(
   ctx: OpContext,
 ): Promise<void> {
   const { client } = parts
+  await parts.deps.splits?.refuse(vmId, ctx.signal)
   await untilIdle(vmId, parts, ctx)
   const snapshot = (await readSnapshots(vmId, parts, ctx.signal)).find(({ id }) => id === name)
   const { config } = await readHalves(client, vmId, ctx.signal)

@@ -31,7 +31,7 @@ export interface LeaseKeeper {
   claim(vm: LeasedVm, how: ClaimHow, ctx: OpContext): Promise<{ undo(): Promise<void> }>
   keepSaved(vm: LeasedVm, ctx: OpContext): Promise<void>
   isLeased(pool: ActivePool): boolean
-  refuseElsewhere(vmId: string, pool: ActivePool, disk: LeasedDisk, ctx: OpContext): Promise<void>
+  refuseElsewhere(vm: LeasedVm, ctx: OpContext): Promise<void>
   forget(vm: LeasedVm, ctx: OpContext): Promise<void>
   leave(vm: LeasedVm, ctx: OpContext): Promise<void>
   keepFree(vm: LeasedVm, ctx: OpContext): Promise<void>

@@ -135,13 +135,14 @@ export class VmLeases implements LeaseKeeper {
     }
   }
 
-  /** VM_RUNS_ELSEWHERE when another host has the VM, before a disk of it is deleted. Errors as `claim`. */
-  async refuseElsewhere(vmId: string, pool: ActivePool, disk: LeasedDisk, ctx: OpContext): Promise<void> {
-    const place = this.#placeIn(pool)
-    const present = await place?.read(vmId, ctx)
-    if (place === undefined || present === undefined || this.#isOwn(present)) return
-    const why = await objectionTo(present, place, [disk], MOMENT_MS, ctx)
-    if (why !== undefined) throw elsewhere(vmId, present, why)
+  /** VM_RUNS_ELSEWHERE when another host has the VM, before any of its files is deleted or written to. `disks` are all of these, whatever becomes of them: its guest stands on files that nobody writes to. Errors as `claim`. */
+  async refuseElsewhere(vm: LeasedVm, ctx: OpContext): Promise<void> {
+    for (const { place, disks } of this.#poolsOf(vm)) {
+      const present = await place.read(vm.vmId, ctx)
+      if (present === undefined || this.#isOwn(present)) continue
+      const why = await objectionTo(present, place, disks, MOMENT_MS, ctx)
+      if (why !== undefined) throw elsewhere(vm.vmId, present, why)
+    }
   }
 
   // The lease when it was taken just now, undefined when this host had it.

@@ -6,6 +6,7 @@ import { placeOf } from '../core/model.ts'
 import { VIR_DOMAIN_UNDEFINE, VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import type { RemoteNonnullDomain } from '../libvirt/wire/remote-types.gen.ts'
+import type { LeasedDisk } from '../storage/guest-lease.ts'
 import type { ActivePool } from '../storage/pool-access.ts'
 import type { DomainDeps } from './deps.ts'
 import { vmError } from './libvirt-errors.ts'
@@ -57,7 +58,7 @@ export async function undefineDomain(
 }
 
 /**
- * Deletes volumes that were made for the VM, and only those: storage checks the owner. One that another host has for the VM is kept: VM_RUNS_ELSEWHERE. With `unlessUsedBy`, one that another domain (`others`), or the VM itself too (`anyone`), has attached, or stands on, is
+ * Deletes volumes that were made for the VM, and only those: storage checks the owner. While another host has the VM, and one of them is in use there, all in pools of both hosts are kept: VM_RUNS_ELSEWHERE. With `unlessUsedBy`, one that another domain (`others`), or the VM itself too (`anyone`), has attached, or stands on, is
  * kept: VOLUME_IN_USE, and LIBVIRT_UNAVAILABLE when that cannot be told. All are tried; the first failure is thrown at the end.
  */
 export async function deleteOwnVolumes(
@@ -68,10 +69,11 @@ export async function deleteOwnVolumes(
   unlessUsedBy?: 'others' | 'anyone',
 ): Promise<void> {
   const failures: unknown[] = []
+  const held = await refuseElsewhere(deps, volumes, vmId, ctx).catch((error: unknown) => ({ error }))
   for (const { poolId, name } of volumes) {
     try {
       const pool = await deps.pools.require(poolId, ctx)
-      await refuseElsewhere(deps, pool, name, vmId, ctx)
+      if (held !== undefined && deps.leases?.isLeased(pool) === true) throw held.error
       if (unlessUsedBy !== undefined) {
         const exempt = unlessUsedBy === 'others' ? vmOwner(vmId) : undefined
         await refuseUsed(deps, pool, { name, vmId, exempt }, ctx)
@@ -85,18 +87,23 @@ export async function deleteOwnVolumes(
   if (failures.length > 0) throw failures[0]
 }
 
-// The same VM may have been made on two hosts, on the same disks.
+// The same VM may have been made on two hosts, on the same disks. Of a disk with snapshots its guest writes to the topmost file alone, and reads all of them.
 async function refuseElsewhere(
-  { leases }: Pick<DomainDeps, 'leases'>,
-  pool: ActivePool,
-  name: string,
+  { leases, pools }: Pick<DomainDeps, 'pools' | 'leases'>,
+  volumes: readonly VolumeRef[],
   vmId: string,
   ctx: OpContext,
-): Promise<void> {
-  if (leases?.isLeased(pool) !== true) return
-  const source = (await pool.backend.getVolume(name, ctx))?.source
-  if (source === undefined) return
-  await leases.refuseElsewhere(vmId, pool, leasedDisk(name, source), ctx)
+): Promise<undefined> {
+  if (leases === undefined) return
+  const disks: LeasedDisk[] = []
+  for (const { poolId, name } of volumes) {
+    // Nothing is deleted in a pool that does not answer; the others do not wait for it.
+    const pool = await pools.require(poolId, ctx).catch(() => undefined)
+    if (pool === undefined || !leases.isLeased(pool)) continue
+    const source = (await pool.backend.getVolume(name, ctx))?.source
+    if (source !== undefined) disks.push(leasedDisk(name, source))
+  }
+  if (disks.length > 0) await leases.refuseElsewhere({ vmId, disks }, ctx)
 }
 
 async function refuseUsed(

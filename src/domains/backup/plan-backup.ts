@@ -59,6 +59,7 @@ export async function planBackup(
   { deps, client, catalog }: { deps: DomainDeps; client: BackupCalls; catalog: BackupCatalog },
   ctx: OpContext,
 ): Promise<PlannedBackup> {
+  await deps.splits?.refuse(vmId, ctx.signal)
   const { backend } = await deps.pools.require(poolId, ctx)
   if (backend.traits.access !== 'file' || !backend.traits.formats.includes('qcow2'))
     throw unsupported(

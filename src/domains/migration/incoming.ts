@@ -250,6 +250,8 @@ export class IncomingMigrations implements MigrationTarget {
     try {
       if (ctx.signal.aborted) onAbort()
       session.heard()
+      // One that was left here is gone by now, and the VM comes back.
+      await parts.deps.splits?.settle(vmId, ctx.signal)
       // Once more, now that nobody else can change it.
       const judgement = await judgeOffer(session.offer, parts, ctx)
       if (judgement.problems.length > 0) throw refused(vmId, judgement.problems)

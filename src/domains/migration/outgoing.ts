@@ -70,9 +70,10 @@ export class OutgoingMigrations {
     options.operations.register(this.#handler())
   }
 
-  /** Looks at both hosts and changes nothing; every obstacle, for people. Errors: those of `buildOffer` but MIGRATION_REFUSED, MIGRATION_PEER_UNAVAILABLE. */
+  /** Looks at both hosts and changes nothing; every obstacle, for people. Errors: those of `buildOffer` but MIGRATION_REFUSED, MIGRATION_PEER_UNAVAILABLE, MIGRATION_SPLIT. */
   async check(request: MigrationRequest, signal: AbortSignal): Promise<readonly string[]> {
     const { parts, connect, log } = this.#options
+    await parts.deps.splits?.refuse(request.vmId, signal)
     try {
       const offer = await buildOffer(randomUUID(), request, parts, { signal, log })
       return (await judge(connect(request.target), request, offer, signal)).problems
@@ -102,11 +103,15 @@ export class OutgoingMigrations {
       onRestart: 'resume',
       onShutdown: 'interrupt',
       run: async (request, ctx) => {
+        if (ctx.journal === undefined) await this.#options.parts.deps.splits?.refuse(request.vmId, ctx.signal)
         try {
           if (ctx.journal === undefined) return await this.#move(request, ctx)
           return await this.#afterBreak(request, ctx.journal, restarted(request.vmId), ctx)
         } catch (error) {
-          if (isAgentError(error, 'MIGRATION_SPLIT')) await this.#leaveLeases(request.vmId, ctx)
+          if (isAgentError(error, 'MIGRATION_SPLIT')) {
+            await this.#markSplit(request, ctx)
+            await this.#leaveLeases(request.vmId, ctx)
+          }
           // With these it goes on after a restart; otherwise it is over.
           const goesOn = [ctx.signal.reason, error].some((why) => isAgentError(why, 'SHUTTING_DOWN'))
           if (!goesOn) await this.#dropSnapshots(ctx)
@@ -318,6 +323,15 @@ export class OutgoingMigrations {
     const moved: OutgoingJournal = { ...journal, phase: 'moved', lost: true }
     await ctx.save(moved)
     return this.#leave(request, moved, ctx)
+  }
+
+  // On disk before anybody hears of it: with the QEMU that is left here, or with a boot of this host, libvirt forgets why the VM stands still.
+  async #markSplit({ vmId, target }: MigrationRequest, ctx: OperationContext<OutgoingJournal>): Promise<void> {
+    const { parts, operations, inventory } = this.#options
+    const journal = operations.get(ctx.id)?.journal as OutgoingJournal | undefined
+    if (journal?.lost === true) return
+    const mark = { name: inventory.nameOf(vmId), target, since: new Date().toISOString() }
+    await this.#patiently(ctx, async () => parts.deps.splits?.mark(vmId, mark))
   }
 
   // It is the target that writes to its disks now. Those that this agent takes again after a restart are told apart there (vm-leases.ts).

@@ -47,6 +47,7 @@ export function movedDisk({ config }: DomainHalves, name: string): DomainDisk {
 export async function planMove(request: MoveRequest, parts: MoveParts, ctx: OpContext): Promise<MovePlan | undefined> {
   const { deps, client } = parts
   const { vmId, diskId, poolId } = request
+  await deps.splits?.refuse(vmId, ctx.signal)
   const { backend } = await deps.pools.require(poolId, ctx)
   const halves = await readHalves(client, vmId, ctx.signal)
   const disk = movedDisk(halves, diskId)

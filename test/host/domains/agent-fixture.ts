@@ -33,6 +33,7 @@ import { SnapshotOperations } from '../../../src/domains/snapshot-operations.ts'
 import { domainPoolUsers } from '../../../src/domains/pool-users.ts'
 import { DomainPower } from '../../../src/domains/power.ts'
 import { VmLeases } from '../../../src/domains/vm-leases.ts'
+import { VmSplits } from '../../../src/domains/vm-splits.ts'
 import { BackupManifests } from '../../../src/storage/backup-manifests.ts'
 import { GuestLeases } from '../../../src/storage/guest-leases.ts'
 import { PoolOverlays } from '../../../src/storage/pool-overlays.ts'
@@ -179,9 +180,11 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
           isShared: () => true,
           ...(options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs }),
         })
+  const splits = new VmSplits({ store: store.collection('split-vms'), libvirt: client, log })
   const overlays = new PoolOverlays(pools, environment.io, () => options.sharedAs !== undefined)
   const deps: DomainDeps = {
     overlays,
+    splits,
     ...(leases === undefined ? {} : { leases }),
     libvirt: calls,
     pools,
@@ -198,7 +201,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
       tbCacheBytes: 32 * MIB,
     },
   }
-  const power = new DomainPower(client, inventory, locks, log, leases, overlays)
+  const power = new DomainPower(client, inventory, locks, log, leases, overlays, splits)
   const creator = new VmCreator({
     deps,
     client,
@@ -272,6 +275,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
   await operations.load()
   await operations.recover()
   leases?.start()
+  splits.start({ inventory, locks })
   await chmod(path.join(base, 'state'), 0o711)
   return {
     base,
@@ -302,6 +306,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
         pools,
         volumes: createVolumeManager(pools),
         locks,
+        splits,
       }),
       nics: new NicChanger({ deps, removal, locks, log }),
       nicDetacher,
@@ -310,6 +315,7 @@ export async function openAgent(base: string, libvirtDir: string, options: OpenO
     }),
     close: async () => {
       leases?.stop()
+      splits.stop()
       await operations.shutdown(5_000)
       inventory.stop()
       pools.stop()

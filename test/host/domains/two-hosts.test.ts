@@ -183,6 +183,31 @@ describe.skipIf(missing !== undefined)('two hosts that share a pool', () => {
     await snapshots(a).delete(vmId, 'before', within())
   })
 
+  test('while another host runs on one file of a chain, no other one of them is merged or deleted either', async () => {
+    const { vmId } = request
+    await a.vms.start(vmId, within())
+    await a.snapshots.create(vmId, { name: 's', description: '', includeMemory: false }, within())
+    const files = () => readdir(path.dirname(disk()))
+    const both = await files()
+    expect(both.filter((name) => name.endsWith('.qcow2'))).toHaveLength(2)
+    await a.vms.forceStop(vmId, within())
+    await until(async () => (await leases()).length === 0)
+    // It knows nothing of the snapshot, so that its guest writes to what the other one has as a layer.
+    await b.vms.start(vmId, within())
+    const expected = { ...elsewhere, message: expect.stringContaining('is being written to') }
+    await expect(a.snapshots.revert(vmId, 's', within())).rejects.toMatchObject(expected)
+    await expect(a.snapshots.delete(vmId, 's', within())).rejects.toMatchObject(expected)
+    expect(await a.snapshots.list(vmId, within())).toHaveLength(1)
+    await expect(a.vms.delete(vmId, within())).rejects.toMatchObject(expected)
+    expect(await files()).toEqual(both)
+    expect(await leases()).toEqual([`.${vmId}.lqx-lease-1`])
+    await b.vms.forceStop(vmId, within())
+    await until(async () => (await leases()).length === 0)
+    await a.vms.delete(vmId, within())
+    await expect(files()).rejects.toThrow('ENOENT')
+    await a.vms.create(request, within())
+  })
+
   test('a VM is not started, or brought back, under linked clones that another host has made', async () => {
     const { vmId } = request
     const clone = vmRequest(

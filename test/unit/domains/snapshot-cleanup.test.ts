@@ -64,7 +64,7 @@ async function startCleanup(thaw: (asked: number) => void) {
   const records = openStateStore(dir, silentLogger).collection<OperationRecord>('operations')
   manager = new OperationManager(records, new KeyedLock(), silentLogger)
   const inventory = { settle: () => Promise.resolve() }
-  const parts = { client, log: silentLogger } as unknown as SnapshotParts
+  const parts = { client, deps: {}, log: silentLogger } as unknown as SnapshotParts
   new SnapshotOperations({ parts, operations: manager, inventory, thawTimeoutMs: 20 })
   await manager.load()
   await manager.recover()

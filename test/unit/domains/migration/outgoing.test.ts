@@ -7,7 +7,7 @@ import type { OutgoingJournal } from '../../../../src/domains/migration/outgoing
 import { OutgoingMigrations, type OutgoingResult } from '../../../../src/domains/migration/outgoing.ts'
 import type { OperationManager } from '../../../../src/operations/manager.ts'
 import type { OperationHandler } from '../../../../src/operations/operation.ts'
-import { VIR_DOMAIN_STATE, VIR_ERR } from '../../../../src/libvirt/constants.ts'
+import { VIR_DOMAIN_PAUSED, VIR_DOMAIN_STATE, VIR_ERR } from '../../../../src/libvirt/constants.ts'
 import type { LibvirtCalls } from '../../../../src/domains/libvirt-domain.ts'
 import { context, fakeCalls, libvirtError } from './fake-calls.ts'
 
@@ -16,7 +16,7 @@ const CANCELLED = new AgentError('CANCELLED', 'job 1 was cancelled')
 
 /** Takes a migration up from its journal; `saved` is what it has written since. */
 function afterRestart(
-  deps: { readonly libvirt: LibvirtCalls; readonly leases?: unknown },
+  deps: { readonly libvirt: LibvirtCalls; readonly leases?: unknown; readonly splits?: unknown },
   finish: MigrationTarget['finish'],
   journal: OutgoingJournal,
   signal: AbortSignal,
@@ -95,4 +95,27 @@ test.each([
   await expect(ended).rejects.toMatchObject({ reason: 'LIBVIRT_REFUSED' })
   expect(asked).toEqual(expect.arrayContaining(['DOMAIN_RESUME', 'DOMAIN_SNAPSHOT_CREATE_XML']))
   expect(saved.at(-1)).toEqual(rest)
+})
+
+test('that a VM is split is on disk before its leases are left and anybody is told, however long that takes', async () => {
+  const { client } = fakeCalls({
+    DOMAIN_GET_STATE: () => ({ state: VIR_DOMAIN_STATE.PAUSED, reason: VIR_DOMAIN_PAUSED.POSTCOPY_FAILED }),
+    DOMAIN_GET_JOB_STATS: () => ({ type: 0, params: [] }),
+    'qemu:DOMAIN_MONITOR_COMMAND': () => ({ result: JSON.stringify({ return: { status: 'postcopy-paused' } }) }),
+    DOMAIN_GET_XML_DESC: () => ({ xml: `<domain><uuid>${VM}</uuid></domain>` }),
+  })
+  const told: unknown[] = []
+  const splits = {
+    mark: (vmId: string, { name, target }: { name: string; target: string }) => {
+      told.push([vmId, name, target])
+      if (told.length > 1) return Promise.resolve()
+      return Promise.reject(new AgentError('STATE_NOT_WRITABLE', 'the disk is full'))
+    },
+  }
+  const leases = { leave: () => Promise.resolve(told.push('left')) }
+  const journal: OutgoingJournal = { phase: 'deciding', paused: false, off: false, copied: [], disks: [] }
+  const finish: MigrationTarget['finish'] = () => Promise.resolve({ state: 'arrived', cookie: '', split: true })
+  const { ended } = afterRestart({ libvirt: client, leases, splits }, finish, journal, context().signal)
+  await expect(ended).rejects.toMatchObject({ reason: 'MIGRATION_SPLIT' })
+  expect(told).toEqual([[VM, VM, 'b'], [VM, VM, 'b'], 'left'])
 })
