@@ -402,7 +402,7 @@ const migration = z
       .boolean()
       .default(false)
       .describe(
-        'Encrypt the memory of guests on its way, with the certificates of QEMU (/etc/pki/qemu) on both hosts.',
+        'Encrypt the memory and disks of guests on their way to other hosts, with the certificates of QEMU on both hosts (docs/vms.md).',
       ),
     accept_unannounced: z
       .boolean()

@@ -42,6 +42,7 @@ import { MigrationTickets } from './migration-tickets.ts'
 import { defineArrived, requirePersistent, settleIncoming } from './settle-incoming.ts'
 import { defineSnapshots, type SnapshotRecord } from './snapshot-metadata.ts'
 import { isSplitAtTarget, postCopyProblems, splitToHere, unlessSplit } from './split.ts'
+import { tlsAdvice } from './tls-advice.ts'
 
 /** Kind of the operation in the journal; its id is that of the migration. */
 export const INCOMING_KIND = 'vm.migrate-in'
@@ -346,6 +347,8 @@ export class IncomingMigrations implements MigrationTarget {
       return await this.#here(params, 'arrived', journal, ctx)
     } catch (error) {
       ctx.log.warn({ vm: vmId, err: errorText(error) }, 'an incoming migration ends')
+      // Before the connection is closed here, which ends the session as well.
+      const why: unknown = session.over.aborted ? session.over.reason : error
       // What was prepared on it goes with it.
       connection?.close()
       const phase = journal === undefined ? 'opening' : 'finishing'
@@ -357,7 +360,7 @@ export class IncomingMigrations implements MigrationTarget {
           : undefined
       if (became === 'arrived' || became === 'split') return await this.#here(params, became, journal, ctx)
       if (became === 'gone') await this.#discard(params, kept, ctx)
-      throw failure(session.over.aborted ? session.over.reason : error, vmId)
+      throw failure(why, vmId)
     } finally {
       clearInterval(watch)
       ctx.signal.removeEventListener('abort', onAbort)
@@ -561,5 +564,5 @@ function failure(error: unknown, vmId: string): AgentError {
   const { message, reason } = error instanceof AgentError ? error : vmError(error, vmId)
   return reason === 'MIGRATION_REFUSED'
     ? toAgentError(error)
-    : new AgentError('MIGRATION_FAILED', message, { cause: error })
+    : new AgentError('MIGRATION_FAILED', `${message}${tlsAdvice(error, 'target')}`, { cause: error })
 }

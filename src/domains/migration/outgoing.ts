@@ -25,6 +25,7 @@ import type { OutgoingJournal } from './outgoing-journal.ts'
 import { leaveSource, resumeSource, settleSource, type SourceUse } from './settle-outgoing.ts'
 import { defineSnapshots, forgetSnapshots } from './snapshot-metadata.ts'
 import { isSplitAtSource, postCopyProblems, restAtSource, splitFromHere, unlessSplit } from './split.ts'
+import { tlsAdvice } from './tls-advice.ts'
 import type { LeasedVm, LeaseKeeper } from '../vm-lease.ts'
 import { withLease } from '../with-lease.ts'
 
@@ -527,5 +528,7 @@ function restarted(vmId: string): AgentError {
 function ended(why: unknown, vmId: string): AgentError {
   const { reason, message } = vmError(why, vmId)
   if (why instanceof AgentError && reason !== 'LIBVIRT_REFUSED') return why
-  return new AgentError('MIGRATION_FAILED', `${message}; the VM is where it was`, { cause: why })
+  return new AgentError('MIGRATION_FAILED', `${message}; the VM is where it was${tlsAdvice(why, 'source')}`, {
+    cause: why,
+  })
 }

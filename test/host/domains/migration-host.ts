@@ -37,6 +37,8 @@ export interface MigrationHostOptions extends OpenOptions {
   /** 0: any. */
   readonly port?: number
   readonly lostMs?: number
+  /** As `migration.tls`. */
+  readonly tls?: boolean
   readonly acceptUnannounced?: boolean
   readonly onMigrationStep?: (name: string) => void
   readonly onIncomingStep?: (name: string) => void
@@ -63,6 +65,7 @@ export async function openMigrationHost(
     port = 0,
     lostMs,
     acceptUnannounced = true,
+    tls = false,
     onMigrationStep,
     onIncomingStep,
     aroundTarget,
@@ -98,7 +101,7 @@ export async function openMigrationHost(
           )
           return aroundTarget === undefined ? remote : aroundTarget(remote)
         },
-        tls: false,
+        tls,
         log,
         ...(onMigrationStep === undefined ? {} : { afterStep: onMigrationStep }),
       })

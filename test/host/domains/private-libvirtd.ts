@@ -41,8 +41,12 @@ export async function upLibvirtd(): Promise<string> {
 
 /** Has it run QEMU with all rights of root, from now on. */
 export async function giveQemuAllRights(directory: string): Promise<void> {
-  const rights = 'user = "root"\ngroup = "root"\nclear_emulator_capabilities = 0\n'
-  await appendFile(path.join(directory, 'etc/qemu.conf'), rights)
+  await configureQemu(directory, 'user = "root"\ngroup = "root"\nclear_emulator_capabilities = 0\n')
+}
+
+/** Has it go by more lines of qemu.conf, from now on. */
+export async function configureQemu(directory: string, lines: string): Promise<void> {
+  await appendFile(path.join(directory, 'etc/qemu.conf'), lines)
   await killLibvirtd(directory)
   await startLibvirtd(directory)
 }
