@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { ToldStates } from '../../../src/controlplane/told-record.ts'
 import { startStandInControlPlane, type StandInControlPlane } from '../../control-plane/stand-in.ts'
 import { startAgent, type AgentProcess } from '../../support/agent-process.ts'
 import { until } from '../../support/until.ts'
@@ -86,9 +87,12 @@ describe.skipIf(reason !== undefined)('the addresses of a guest', () => {
     const { stateChangeCount } = known
     const before = changes()[changes().indexOf(known) - 1]
     expect(before).toMatchObject({ state: 1, stateChangeCount, ipAddresses: [] })
-    // What was acknowledged is kept a moment later; one that is not is told again.
-    const kept = path.join(agent.stateDir, 'store', 'told-states', 'told.json')
-    await until(async () => (await readFile(kept, 'utf8').catch(() => '')).includes(ADDRESS))
+    // What was acknowledged is kept as heard a moment later; what is only kept as being told is told again.
+    const file = path.join(agent.stateDir, 'store', 'told-states', 'told.json')
+    await until(async () => {
+      const { vms, telling } = JSON.parse(await readFile(file, 'utf8')) as ToldStates
+      return telling?.vms[vmId] === undefined && vms[vmId]?.addresses?.includes(ADDRESS)
+    })
     const told = changes().length
 
     agent.kill('SIGKILL')
