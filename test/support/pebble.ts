@@ -85,6 +85,14 @@ export class Pebble implements AsyncDisposable {
     return started
   }
 
+  /** Takes connections and answers nothing until the returned function is called. */
+  freeze(): () => void {
+    for (const child of this.#processes) child.kill('SIGSTOP')
+    return () => {
+      for (const child of this.#processes) child.kill('SIGCONT')
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#processes) {
       child.kill('SIGKILL')
