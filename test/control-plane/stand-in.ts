@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { ZodType } from 'zod'
+import { freePort } from '../support/free-port.ts'
 import { ConnectError, readJson, sendError, sendMessage, wireMessage } from './connect-json.ts'
 import type { EstAuthority } from './est-authority.ts'
 import { applyFault, type Fault } from './faults.ts'
@@ -34,7 +35,7 @@ export interface RecordedRequest {
 }
 
 export interface StandInOptions {
-  /** 0 (default) = any free one. */
+  /** A free one by default. */
   readonly port?: number
   readonly host?: string
   /** Told to the agents; 0 = not told. */
@@ -79,7 +80,7 @@ export interface StandInControlPlane {
   wantFullSync(): void
   /** A restart with an empty memory. */
   forgetEverything(): void
-  /** Stops listening and breaks all connections; the address stays reserved for `resume`. */
+  /** Stops listening and breaks all connections; nobody gets the port by chance before `resume`. */
   pause(): Promise<void>
   resume(): Promise<void>
   close(): Promise<void>
@@ -269,7 +270,7 @@ export async function startStandInControlPlane(options: StandInOptions = {}): Pr
     stopped.closeAllConnections()
     await closed
   }
-  const port = await listen(options.port ?? 0)
+  const port = await listen(options.port ?? (await freePort()))
   const sweeping = setInterval(() => fleet.sweep(), SWEEP_PERIOD_MS).unref()
 
   return {
