@@ -5,7 +5,12 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { finishWriting, readIdentityTexts } from '../../../src/certificates/identity-files.ts'
+import {
+  finishWriting,
+  readIdentityTexts,
+  writeIdentity,
+  type NewIdentity,
+} from '../../../src/certificates/identity-files.ts'
 import { readIdentity } from '../../../src/certificates/server-identity.ts'
 import { TestAuthority } from '../../support/test-authority.ts'
 import { missingCommand, requirePrerequisite } from '../require.ts'
@@ -25,15 +30,22 @@ describe.skipIf(skip)('key and certificate on disk', () => {
     const at = (file: string) => path.join(directory, 'certs', file)
     const paths = { cert: at('server.crt'), key: at('server.key'), ca: at('ca.crt') }
     const pairs = await Promise.all([authority.issue({ subject: '/CN=a' }), authority.issue({ subject: '/CN=b' })])
-    const identities = pairs.map(({ key, cert }) => ({ pair: { key, chain: cert, origin: 'uploaded' }, ca: cert }))
+    const identities = pairs.map(
+      ({ key, cert }): NewIdentity => ({ pair: { key, chain: cert, origin: 'uploaded' }, ca: cert }),
+    )
     const plan = path.join(directory, 'plan.json')
     await writeFile(plan, JSON.stringify({ paths, identities }))
+    // On a slow disk all kills would else come before anything is written.
+    const startedAt = performance.now()
+    for (const identity of identities) await writeIdentity(paths, identity)
+    const bothMs = performance.now() - startedAt
+    await rm(path.join(directory, 'certs'), { recursive: true })
     let interrupted = 0
     for (let round = 0; round < 25; round++) {
       const writer = spawn(process.execPath, [WRITER, plan], { stdio: ['ignore', 'pipe', 'inherit'] })
       await once(writer.stdout, 'data')
       // Any instant will do: what is tested is that none is special.
-      await pause(Math.random() * 40)
+      await pause(Math.random() * Math.max(40, bothMs))
       writer.kill('SIGKILL')
       await once(writer, 'close')
       if ((await readdir(path.join(directory, 'certs')).catch((): string[] => [])).includes('server.key.next'))
