@@ -129,11 +129,20 @@ export class ImageLibrary {
   }
 
   // One look at a time per place; whoever comes meanwhile waits for that one.
-  #refresh(place: ImagePlace, maxAgeMs: number): Promise<void> {
+  async #refresh(place: ImagePlace, maxAgeMs: number): Promise<void> {
     const under = this.#looks.get(place.name)
-    if (under !== undefined) return under
+    if (under !== undefined) {
+      await under
+      // It may have passed by what came or went since it began: all who want to know of that share one more.
+      if (maxAgeMs === 0) await (this.#looks.get(place.name) ?? this.#begin(place))
+      return
+    }
     const state = this.#states.get(place.name)
-    if (state !== undefined && monotonicMs() - state.lookedAt < maxAgeMs) return Promise.resolve()
+    if (state !== undefined && monotonicMs() - state.lookedAt < maxAgeMs) return
+    await this.#begin(place)
+  }
+
+  #begin(place: ImagePlace): Promise<void> {
     const look = this.#look(place).finally(() => this.#looks.delete(place.name))
     this.#looks.set(place.name, look)
     return look
