@@ -115,6 +115,12 @@ describe.skipIf(missing !== undefined)('a Ceph pool as a control plane uses it',
     await first.exited
     const agent = await start()
     const node = connect(agent)
+    await until(async () => (await node.call<{ healthy: boolean }>('HealthCheck')).healthy)
+    // A download that is asked for before its pool was looked at again is refused when that takes more than 5 s.
+    await until(async () => {
+      const answer = await fetch(`${agent.httpUrl}/api/v1/storage/pools/${poolId}`)
+      return ((await answer.json()) as { health: string }).health === 'HEALTHY'
+    })
     expect((await download(agent, url, poolId)).targetPath).toBe(job.targetPath)
     const vmId = randomUUID()
     const disk = { id: 'root', sizeGib: 0, backingFile: job.targetPath, poolId, format: 'DISK_FORMAT_QCOW2' }
