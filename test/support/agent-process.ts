@@ -63,7 +63,7 @@ export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
   for (const stream of [child.stdout, child.stderr]) createInterface(stream).on('line', onLine)
   const exited = once(child, 'exit').then(([code, signal]) => (signal ?? code) as number | string)
   const fail = (why: string) => new Error(`the agent ${why}:\n${raw.slice(-15).join('\n')}`)
-  const timeoutMs = options.timeoutMs ?? 30_000
+  const timeoutMs = options.timeoutMs ?? 60_000
   const timer = setTimeout(() => serving.reject(fail(`did not serve within ${timeoutMs / 1000} s`)), timeoutMs)
   void exited.then((how) => serving.reject(fail(`ended (${how}) before it served`)))
   const entry = await serving.promise
