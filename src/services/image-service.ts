@@ -24,6 +24,8 @@ export interface ImageServiceDeps {
   readonly homes: ImageHomes
   /** Hears of every question after a job that has ended. */
   readonly onEndTold?: (jobId: string) => void
+  /** How long the answer to a request waits for the job to be at its end or moving bytes. Default 3 s. */
+  readonly settleMs?: number
   readonly log: Logger
 }
 
@@ -62,7 +64,7 @@ export function createImageService(deps: ImageServiceDeps): ImageService {
       )
       // The job of an earlier request has its own.
       await downloads.releaseCredentials(key, of as DownloadParams)
-      await settled(operations, jobId, signal)
+      await settled(operations, jobId, deps.settleMs ?? SETTLE_MS, signal)
       return view(find(jobId))
     },
     job(jobId) {
@@ -84,8 +86,13 @@ export function createImageService(deps: ImageServiceDeps): ImageService {
   }
 }
 
-// Waits until a job is at its end or moving bytes, at most SETTLE_MS.
-async function settled(operations: OperationManager, jobId: string, signal: AbortSignal): Promise<void> {
+// Waits until a job is at its end or moving bytes, at most `settleMs`.
+async function settled(
+  operations: OperationManager,
+  jobId: string,
+  settleMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const look = () => {
     const record = operations.get(jobId)
@@ -93,7 +100,7 @@ async function settled(operations: OperationManager, jobId: string, signal: Abor
     if (record === undefined || isFinal(record.state) || phase !== 'pending') resolve()
   }
   const stop = operations.watch(jobId, look)
-  const timer = setTimeout(resolve, SETTLE_MS)
+  const timer = setTimeout(resolve, settleMs)
   look()
   try {
     await abortable(promise, signal)

@@ -220,6 +220,7 @@ describe.skipIf(missing !== undefined)('image download', () => {
   describe('an image that is in place', () => {
     it('is a completed job at the first look, without a request', async () => {
       await download()
+      await start({ settleMs: 60_000 })
       server.requests.length = 0
       const again = await agent.images.download(request({ checksum: sha256(image) }), signal)
       expect(again).toMatchObject({ state: 'completed', bytesDone: image.length, percent: 100 })

@@ -44,6 +44,8 @@ export interface TestAgentOptions {
   readonly pools?: PoolManager
   /** Of the jobs. */
   readonly log?: Logger
+  /** How long the answer to a request waits for the job to be at its end or moving bytes. */
+  readonly settleMs?: number
 }
 
 /** An agent whose state is in `<dir>/state`, with the pool `pool-1` in `<dir>/pool` and `<dir>/base` as allowed directory. */
@@ -105,7 +107,11 @@ export async function startTestAgent(dir: string, options: TestAgentOptions = {}
   }
   const uploads = new Uploads({ pools, store: store.collection('uploads'), localSpace, openClient, log: silentLogger })
   return {
-    images: createImageService({ ...common, downloads }),
+    images: createImageService({
+      ...common,
+      downloads,
+      ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
+    }),
     intake: createIntakeService({ ...common, uploads, requireFile: () => Promise.resolve() }),
     volumes,
     operations,
