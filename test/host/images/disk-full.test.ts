@@ -21,6 +21,8 @@ const MIB = 1024 * 1024
 const JOURNAL_BYTES = 64 * 1024
 const signal = new AbortController().signal
 const disk = madeContent(24 * MIB)
+/** The disk is full long before all of it is there, however long that takes. */
+const SLOWLY = 2 * MIB
 const textDisk = contentOf(textual(48 * MIB))
 
 function contentOf(bytes: Buffer): Content {
@@ -104,8 +106,12 @@ describe.skipIf(missing !== undefined)('a full disk', () => {
 
   it('is one that has promised its space to other jobs', async () => {
     await leave(40 * MIB)
-    const first = await start('first', disk, 8 * MIB)
+    // It has its promise, and does not end before the other has asked.
+    await agent.bandwidth.setLimits({ hostBytesPerSecond: MIB, pools: {} })
+    const first = await start('first', disk)
+    await until(async () => agent.images.job(first).bytesDone > 0)
     await expectFullOf(await start('second', disk), /24\.0 MiB of them promised/)
+    await agent.bandwidth.setLimits({ hostBytesPerSecond: 0, pools: {} })
     expect(await ended(first)).toMatchObject({ state: 'completed' })
   })
   const expectFullOf = async (jobId: string, message: RegExp) => {
@@ -115,8 +121,8 @@ describe.skipIf(missing !== undefined)('a full disk', () => {
   }
 
   it('that becomes full while the image arrives ends the job', async () => {
-    const jobId = await start('disk', disk, 8 * MIB)
-    await until(async () => agent.images.job(jobId).bytesDone > 4 * MIB)
+    const jobId = await start('disk', disk, SLOWLY)
+    await until(async () => agent.images.job(jobId).bytesDone > 2 * MIB)
     // Both write to the last byte.
     await exec('sh', ['-c', 'head -c 100M /dev/zero > "$0" 2>/dev/null || :', `${base}/other`])
     await expectFull(
@@ -179,12 +185,12 @@ describe.skipIf(missing !== undefined)('a full disk', () => {
       await exec('mount', ['-o', 'loop', `${pool}/disk`, `${pool}/pool`])
       const ofPool = await startTestAgent(pool)
       try {
-        origin.answer({ content: disk, bytesPerSecond: 8 * MIB })
+        origin.answer({ content: disk, bytesPerSecond: SLOWLY })
         const { jobId } = await ofPool.images.download(
           { ...request('disk'), poolId: 'pool-1', targetDir: `${pool}/pool` },
           signal,
         )
-        await until(async () => ofPool.images.job(jobId).bytesDone > 4 * MIB)
+        await until(async () => ofPool.images.job(jobId).bytesDone > 2 * MIB)
         await exec('sh', ['-c', 'head -c 100M /dev/zero > "$0" 2>/dev/null || :', `${pool}/pool/other`])
         const { error } = await ofPool.operations.wait(jobId, signal)
         expect(error).toMatchObject({ reason: 'POOL_FULL', details: { neededBytes: String(disk.bytes) } })
