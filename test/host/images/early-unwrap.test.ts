@@ -10,7 +10,7 @@ import { startAgent, type AgentProcess } from '../../support/agent-process.ts'
 import { until } from '../../support/until.ts'
 import { missingCommand, requirePrerequisite } from '../require.ts'
 import { fileSha256 } from './file-digest.ts'
-import { madeContent, startOrigin, type Answerer, type Content, type Origin } from './origin.ts'
+import { madeContent, startOrigin, type Answer, type Answerer, type Content, type Origin } from './origin.ts'
 import { startTestAgent, type TestAgent } from './test-agent.ts'
 
 const missing = await requirePrerequisite('qemu-img and gzip', missingCommand('qemu-img', 'gzip'))
@@ -24,6 +24,8 @@ const packed = pack(disk)
 const otherPacked = pack(otherDisk)
 /** So that a download takes a while on any machine. */
 const SLOWLY = 8 * MIB
+/** So that it is not through before the test does something to it. */
+const neverAll = (bytes: number): Answer => ({ bytesPerSecond: SLOWLY, stopAt: { bytes, by: 'silence' } })
 
 // Level 0: as large as what is inside, so that it takes as long to receive.
 function pack(content: Content): Content {
@@ -86,6 +88,14 @@ describe.skipIf(missing !== undefined)('a compressed image', () => {
   }
   const takenOutMoreThan = (bytes: number) =>
     until(async () => ((await takenOut().catch(() => undefined)) ?? 0) > bytes)
+  /** Begins a download that is so slow until more than `bytes` are taken out that it is through only long after. */
+  const startUntilTakenOut = async (bytes: number, ...args: Parameters<typeof start>) => {
+    const limit = (hostBytesPerSecond: number) => agent.bandwidth.setLimits({ hostBytesPerSecond, pools: {} })
+    await limit(SLOWLY / 4)
+    const jobId = await start(...args)
+    await takenOutMoreThan(bytes)
+    return { jobId, goOn: () => limit(0) }
+  }
   const finished = async (jobId: string) => {
     const { state, error } = await agent.operations.wait(jobId, signal)
     return { ...agent.images.job(jobId), state, reason: error?.reason }
@@ -101,10 +111,9 @@ describe.skipIf(missing !== undefined)('a compressed image', () => {
   }
 
   it('is unpacked while it arrives', async () => {
-    origin.answer({ bytesPerSecond: SLOWLY })
-    const jobId = await start({ checksum: packed.sha256, finalChecksum: disk.sha256 })
-    await takenOutMoreThan(8 * MIB)
+    const { jobId, goOn } = await startUntilTakenOut(8 * MIB, { checksum: packed.sha256, finalChecksum: disk.sha256 })
     expect(agent.images.job(jobId).phase).toBe('downloading')
+    await goOn()
     await expectWhole(jobId, disk)
   })
 
@@ -115,14 +124,14 @@ describe.skipIf(missing !== undefined)('a compressed image', () => {
   })
 
   it('that changes on the server is the new one, from its first byte', async () => {
-    origin.answer({ bytesPerSecond: SLOWLY, stopAt: { bytes: 24 * MIB, by: 'close' } }, { content: otherPacked })
-    const jobId = await start()
-    await takenOutMoreThan(4 * MIB)
+    origin.answer({ stopAt: { bytes: 24 * MIB, by: 'close' } }, { content: otherPacked })
+    const { jobId, goOn } = await startUntilTakenOut(4 * MIB)
+    await goOn()
     await expectWhole(jobId, otherDisk)
   })
 
   it('whose download an agent was stopped in goes on, and is unpacked from the bytes that are there', async () => {
-    origin.answer({ bytesPerSecond: SLOWLY })
+    origin.answer(neverAll(32 * MIB))
     const jobId = await start({ checksum: packed.sha256 })
     await takenOutMoreThan(16 * MIB)
     await agent.operations.shutdown(0)
@@ -133,9 +142,8 @@ describe.skipIf(missing !== undefined)('a compressed image', () => {
   })
 
   it('with the wrong bytes leaves nothing, whatever was unpacked of them', async () => {
-    origin.answer({ bytesPerSecond: SLOWLY * 2 })
-    const jobId = await start({ checksum: otherPacked.sha256 })
-    await takenOutMoreThan(8 * MIB)
+    const { jobId, goOn } = await startUntilTakenOut(8 * MIB, { checksum: otherPacked.sha256 })
+    await goOn()
     expect(await finished(jobId)).toMatchObject({ state: 'failed', reason: 'CHECKSUM_MISMATCH' })
     expect(await leftovers()).toEqual([])
   })
@@ -157,7 +165,7 @@ describe.skipIf(missing !== undefined)('a compressed image', () => {
   })
 
   it('of which the download is cancelled leaves nothing', async () => {
-    origin.answer({ bytesPerSecond: SLOWLY })
+    origin.answer(neverAll(24 * MIB))
     const jobId = await start()
     await takenOutMoreThan(8 * MIB)
     await agent.images.cancel(jobId, signal)
