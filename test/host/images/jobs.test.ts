@@ -91,7 +91,9 @@ describe.skipIf(missing !== undefined)('jobs of a real agent', () => {
       }
       if (seen.some(({ progressPercent }) => progressPercent > 0)) server.release()
     }
-    expect(seen[0]).toMatchObject({ jobId, kind: 'image.download', state: 'running', phase: 'downloading' })
+    // On a slow machine it is told of before its first byte can come.
+    const moving = seen.find(({ phase }) => phase !== '')
+    expect(moving).toMatchObject({ jobId, kind: 'image.download', state: 'running', phase: 'downloading' })
     expect(seen.at(-1)).toMatchObject({ state: 'completed', progressPercent: 100, error: null })
     expect(seen.at(-1)?.details).toMatchObject({ sizeBytes: image.length, format: 'raw', reused: false })
     expect((await events(jobId, 'end')).status).toBe(204)

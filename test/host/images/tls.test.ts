@@ -26,6 +26,8 @@ describe.skipIf(missing !== undefined)('a mirror with a private CA', () => {
     const facts = { etag: '"1"', 'content-length': body.length, ...(range === null ? {} : { 'content-range': part }) }
     response.writeHead(range === null ? 200 : 206, facts).end(body)
   }).on('secureConnection', () => connections++)
+  // No connection is closed for having been idle for a while: their number is what the client wants.
+  server.keepAliveTimeout = 10 * 60_000
   let dir: string
   let url: string
 
