@@ -11,9 +11,9 @@ const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema'
 /** Where libvirtd and the agent look. */
 const RUN_DIRECTORY = '/run/openvswitch'
 
-/** Runs ovs-vsctl; what it printed. */
+/** Runs ovs-vsctl; what it printed. A switch whose database was away comes back to it up to 8 s after it is there. */
 export async function vsctl(...words: readonly string[]): Promise<string> {
-  return (await exec('ovs-vsctl', ['--timeout=10', ...words])).stdout.trim()
+  return (await exec('ovs-vsctl', ['--timeout=60', ...words])).stdout.trim()
 }
 
 /** An Open vSwitch of the test, in user space: it needs no module of the kernel. */

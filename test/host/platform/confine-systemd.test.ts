@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined)('below the unit of the agent', () => {
         }).catch((error) => error)
         return outcome instanceof Error ? outcome.message : outcome.stdout.trim()
       }
-      const connect = \`import socket; print(socket.create_connection(("127.0.0.1", \${server.address().port}), 2).recv(9).decode())\`
+      const connect = \`import socket; print(socket.create_connection(("127.0.0.1", \${server.address().port}), 15).recv(9).decode())\`
       const reach = (access) => tool("python3 -c '" + connect + "'", { reads: ['/dev/zero'], writes: ['/dev/full'], ...access })
       console.log(JSON.stringify({
         read: await tool('head -c 3 "$1" | wc -c', { reads: ['/dev/zero'], writes: [] }),

@@ -119,7 +119,7 @@ describe.each(cages)('a tool confined by $kind', (cage) => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const address = server.address()
     const port = typeof address === 'object' ? address?.port : 0
-    const connect = `import socket; print(socket.create_connection(("localhost", ${port}), 2).recv(9).decode())`
+    const connect = `import socket; print(socket.create_connection(("localhost", ${port}), 15).recv(9).decode())`
     const python = { file: 'python3', args: () => ['-c', connect] }
     await expect(shell('', python)).rejects.toThrow(/refused|not permitted|not supported|resolution/i)
     const access = { reads: [], writes: [], network: true }
