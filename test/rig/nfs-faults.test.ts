@@ -64,7 +64,11 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
   const mountsOf = async () =>
     (await rig.exec('cat /proc/self/mountinfo')).split('\n').filter((line) => / - nfs4? /.test(line))
   /** A process that has a file open until `kill $(cat /run/holder)`. */
-  const hold = async (file: string) => rig.exec(`sleep 3000 > ${file} 2>&1 < /dev/null & echo $! > /run/holder`)
+  const hold = async (file: string) =>
+    // The shell opens the file in the new process, before that becomes sleep.
+    rig.exec(
+      `sleep 3000 > ${file} 2>&1 < /dev/null & echo $! > /run/holder; until grep -qx sleep /proc/$!/comm; do :; done`,
+    )
   /** Mount points, units that mount, and records in the agent's state that still speak of one of the pools. */
   const leftovers = async (...poolIds: readonly string[]) => {
     const units = 'systemctl list-units --all --no-legend "limiquantix-mount-*"'
@@ -73,7 +77,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
   }
 
   beforeAll(async () => {
-    await rig.exec('systemctl restart limiquantix-node')
+    await rig.exec('systemctl restart limiquantix-node', { timeoutMs: 120_000 })
     await rig.http('POST', '/api/v1/storage/pools', { poolId: LOCAL, type: 'LOCAL_DIR', path: '/srv/nfs-test-local' })
   })
   beforeEach(() => {
@@ -229,6 +233,8 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
       // One for each pool, and those that are shared.
       expect(Number(helpers)).toBeLessThanOrEqual(pools.length + 2)
       await cure()
+      // The kernel's client tries again in pauses that grow with the time that the server was away; what follows is the agent's.
+      await rig.exec(`stat -f ${pools[0]?.mountPath}`, { timeoutMs: 120_000 })
       const curedAt = performance.now()
       for (const { poolId } of pools) {
         await health(poolId, /^HEALTHY$/, curedAt + RECOVERS_MS - performance.now())
@@ -293,7 +299,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
     const before = await mountsOf()
     for (const lost of ['', 'rm -rf /var/lib/limiquantix/store/pools && ']) {
       await rig.exec('systemctl kill --signal=SIGKILL limiquantix-node')
-      await rig.exec(`${lost}systemctl restart limiquantix-node`)
+      await rig.exec(`${lost}systemctl restart limiquantix-node`, { timeoutMs: 120_000 })
       for (const { poolId, mountPath } of pools) {
         expect(await health(poolId, /^HEALTHY$/, RECOVERS_MS)).toMatchObject({ mountPath })
       }
