@@ -12,6 +12,7 @@ const SERVES_MS = 5_000
 const EMULATED_START_MS = 11_000
 /** Nobody answers here, not even with a refusal. */
 const CONTROL_PLANE = 'http://10.99.0.78:8080'
+const PROGRAM = '/opt/limiquantix-node/bin/limiquantix-node'
 
 describe.skipIf(await requirePrerequisite('rig', missingRig))('an agent that is killed', () => {
   const rig = useRig()
@@ -23,8 +24,17 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('an agent that is 
   let near: PoolBody[]
   let allServeAfterMs: number
   let slowness: number
+  let paceMs: number
 
   const nfsMounts = async () => (await rig.exec("grep -E ' - nfs4? ' /proc/self/mountinfo || true")).trim()
+
+  /** How long the host takes now for something that no pool has a part in: the program's start, three times over. */
+  const paceOfHost = async () => {
+    const now = "cut -d' ' -f1 /proc/uptime"
+    const times = await rig.exec(`${now}; for n in 1 2 3; do ${PROGRAM} version >/dev/null; done; ${now}`)
+    const [began = 0, ended = 0] = times.trim().split('\n').map(Number)
+    return (ended - began) * 1000
+  }
 
   /** Kills the agent; resolves when `wanted` all serve, with the time since systemd started the process, and since it said that it is ready. */
   const killAndWait = async (wanted: readonly PoolBody[]) => {
@@ -70,14 +80,16 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('an agent that is 
     expect(sinceReadyMs / slowness).toBeLessThan(SERVES_MS)
     expect(await nfsMounts()).toBe(mounts)
     allServeAfterMs = sinceStartMs
+    paceMs = await paceOfHost()
   })
 
   test('with one of two servers cut off, serves the pools of the other and its own as soon, and says what is wrong with the rest', async () => {
     await second.drop('second')
     const { sinceStartMs, sinceReadyMs } = await killAndWait(near)
     process.stdout.write(`four pools serve ${sinceStartMs} ms after the start, ${sinceReadyMs} ms after READY\n`)
-    // The measure is the same host with nothing wrong: pools that do not answer delay no other.
-    expect((sinceStartMs - allServeAfterMs) / slowness).toBeLessThan(SERVES_MS)
+    // The measure is the same host with nothing wrong: pools that do not answer delay no other. What else runs on this machine may make it slower than it was.
+    const slower = Math.max(1, (await paceOfHost()) / paceMs)
+    expect((sinceStartMs - allServeAfterMs * slower) / (slowness * slower)).toBeLessThan(SERVES_MS)
     for (const { poolId } of others) {
       expect(await pools.becomes(poolId, /ERROR/, 25_000)).toMatchObject({
         healthReason: 'SERVER_NOT_ANSWERING',
@@ -85,6 +97,8 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('an agent that is 
       })
     }
     await second.pass()
+    // The kernel's client tries again in pauses that grow with the time that the server was away; what follows is the agent's.
+    for (const { mountPath } of others) await rig.exec(`stat -f ${mountPath}`, { timeoutMs: 120_000 })
     for (const { poolId } of others) await pools.becomes(poolId, /^HEALTHY$/, 30_000)
-  })
+  }, 300_000)
 })
