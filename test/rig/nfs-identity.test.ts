@@ -43,12 +43,18 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('an NFS pool whose
   /** Everything below a directory on the server's side, temporary files and records included. */
   const filesIn = async (directory: string) => (await readdir(directory, { recursive: true })).sort()
 
+  const sizeOf = (file: string) =>
+    stat(file).then(
+      ({ size }) => size,
+      () => 0,
+    )
   /** Bytes of temporary files, on the server's side. */
   const bytesReceived = async (directory: string) => {
     const temporary = (await filesIn(directory)).filter((name) => name.endsWith('.lqxtmp'))
     return Math.max(
       0,
-      ...(await Promise.all(temporary.map(async (name) => (await stat(path.join(directory, name))).size))),
+      // One that is replaced as a whole goes while this looks.
+      ...(await Promise.all(temporary.map((name) => sizeOf(path.join(directory, name))))),
     )
   }
 
