@@ -102,7 +102,7 @@ describe.skipIf(missing !== undefined)('libvirtd that dies', () => {
       for await (const event of events) if (event.vmId === what.vmId) seen.push(event.type)
     })()
     await killLibvirtd(libvirtDir)
-    await expect.poll(() => agent.client.state.phase).toBe('disconnected')
+    await expect.poll(() => agent.client.state.phase, { timeout: 30_000 }).toBe('disconnected')
     for (const call of [
       () => agent.vms.list(within()),
       () => agent.vms.status(what.vmId, within()),

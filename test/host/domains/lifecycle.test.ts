@@ -135,7 +135,7 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     await expect(agent.vms.pause(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
     await expect(agent.vms.resume(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
     await expect(agent.vms.reboot(vmId, within())).rejects.toMatchObject({ reason: 'VM_STATE_CONFLICT' })
-    await expect.poll(seen).toEqual(['VM_STARTED', 'VM_PAUSED', 'VM_RESUMED', 'VM_STOPPED'])
+    await expect.poll(seen, { timeout: 30_000 }).toEqual(['VM_STARTED', 'VM_PAUSED', 'VM_RESUMED', 'VM_STOPPED'])
     await agent.vms.delete(vmId, within())
   })
 
