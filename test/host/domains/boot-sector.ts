@@ -10,16 +10,22 @@ export type Manners = 'obeys' | 'ignores' | 'echoes' | 'fills' | 'panics' | 'cou
 
 const MESSAGE = Buffer.from('BOOTED\r\n\0')
 
-// 16 bit code at 0x7c00: prints the message that follows the code on COM1, then the main loop.
-function printer(codeLength: number): number[] {
-  const message = 0x7c00 + 19 + codeLength
+// 16 bit code at 0x7c00: what is to be done first, then prints the message that follows the code on COM1, then the main loop.
+function printer(first: readonly number[], codeLength: number): number[] {
+  const message = 0x7c00 + first.length + 19 + codeLength
   // prettier-ignore
   return [
     0xfa, 0x31, 0xc0, 0x8e, 0xd8, // cli; ds = 0
+    ...first,
     0xbe, message & 0xff, message >> 8, // si = message
     0xac, 0x84, 0xc0, 0x74, 0x06, // next character, until 0
     0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, // out to COM1
   ]
+}
+
+// Before anybody knows that it has booted: a button that is pressed earlier is not noticed.
+const FIRST: Readonly<Partial<Record<Manners, readonly number[]>>> = {
+  obeys: [0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef], // power button enabled in PM1
 }
 
 // prettier-ignore
@@ -53,7 +59,6 @@ const MAIN: Readonly<Record<Manners, readonly number[]>> = {
     0x30, 0x30, 0x30, 0x30, 0x30, 0x0d, 0x0a, 0x00,
   ],
   obeys: [
-    0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, // power button enabled in PM1
     0xfb, 0xf4, // sti; hlt: the timer of the BIOS wakes it 18 times a second
     0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x74, 0xf5, // power button in PM1 status?
     0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, 0xeb, 0xec, // then S5 by PM1 control
@@ -62,8 +67,8 @@ const MAIN: Readonly<Record<Manners, readonly number[]>> = {
 
 /** A bootable qcow2 image of 1 MiB at `file`, readable for QEMU. */
 export async function makeBootImage(file: string, manners: Manners): Promise<void> {
-  const main = MAIN[manners]
-  const code = Buffer.concat([Buffer.from([...printer(main.length), ...main]), MESSAGE])
+  const [first = [], main] = [FIRST[manners], MAIN[manners]]
+  const code = Buffer.concat([Buffer.from([...printer(first, main.length), ...main]), MESSAGE])
   const disk = Buffer.alloc(1024 * 1024)
   code.copy(disk)
   disk.writeUInt16LE(0xaa55, 510)
