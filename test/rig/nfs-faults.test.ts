@@ -25,6 +25,8 @@ const LOCAL = 'nfs-test-local'
 /** What the design promises: a dead pool is told within 25 s, and a server's return is noticed within 30 s. */
 const LEAVES_HEALTHY_MS = 25_000
 const RECOVERS_MS = 30_000
+/** Several pools, and several waits of half a minute. */
+const SLOW = { timeout: 300_000 }
 
 describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the agent as a service', () => {
   const rig = useRig()
@@ -215,7 +217,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
       ['stopped (SIGSTOP)', () => server.freeze(), () => server.thaw()],
       ['killed', () => server.kill(), () => server.start()],
       ['cut off', () => server.drop(), () => server.pass()],
-    ])('%s is told in time, hurts no other pool, and comes back by itself', async (_what, fail, cure) => {
+    ])('%s is told in time, hurts no other pool, and comes back by itself', SLOW, async (_what, fail, cure) => {
       const pools = [await pool({}, 'pool1'), await pool({}, 'pool2'), await pool({}, 'pool3'), await pool({}, 'pool4')]
       await fail()
       const failedAt = performance.now()
@@ -294,7 +296,7 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
     await health(poolId, /^HEALTHY$/, RECOVERS_MS)
   })
 
-  test('mounts outlive the agent; its pools serve again after a kill, also when their records are lost', async () => {
+  test('mounts outlive the agent; its pools serve again after a kill, also without their records', SLOW, async () => {
     const pools = [await pool({}, 'pool1'), await pool({ mountPoint: `/srv/nfs/${randomUUID()}` }, 'pool2')]
     const before = await mountsOf()
     for (const lost of ['', 'rm -rf /var/lib/limiquantix/store/pools && ']) {
