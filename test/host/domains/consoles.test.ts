@@ -205,11 +205,11 @@ describe.skipIf(missing !== undefined)('consoles', () => {
     await ended(second)
     expect(connections.vms().size).toBe(0)
     expect(await ticketFor(vmId, 'serial')).toMatchObject({ status: 409, error: 'console_off' })
-    const log = await fetch(`${http.address}/api/v1/vms/${vmId}/console/log?lines=10`)
-    expect(await log.json()).toMatchObject({
-      vmId,
-      consoleLog: expect.stringMatching(/BOOTED\r\nhello guestit is mine/),
-    })
+    // virtlogd writes it, whenever it gets to it.
+    const log = async () => (await fetch(`${http.address}/api/v1/vms/${vmId}/console/log?lines=10`)).json()
+    await expect
+      .poll(log, { timeout: 30_000 })
+      .toMatchObject({ vmId, consoleLog: expect.stringMatching(/BOOTED\r\nhello guestit is mine/) })
     expect((await fetch(`${http.address}/api/v1/vms/${randomUUID()}/console/log`)).status).toBe(404)
   })
 

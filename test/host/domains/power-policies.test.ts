@@ -96,13 +96,15 @@ describe.skipIf(missing !== undefined)('power beyond on and off', () => {
     const events = eventsOf(vmId)
     await agent.vms.start(vmId, within())
     await until(async () => (await boots(vmId)) >= 2)
-    expect(events().map(({ type }) => type)).toContain('VM_CRASHED')
+    await until(async () => events().some(({ type }) => type === 'VM_CRASHED'))
     await agent.vms.delete(vmId, within())
   })
 
   test('a guest that panics is off, and crashed, when that is asked for', async () => {
     const vmId = await create(panicking, { onCrash: 'destroy' })
     await agent.vms.start(vmId, within())
+    // virtlogd writes the log, whenever it gets to it.
+    await waitForBoot(agent, vmId)
     await until(async () => (await stateOf(vmId)) === 'CRASHED')
     expect(await boots(vmId)).toBe(1)
     await agent.vms.delete(vmId, within())
