@@ -9,6 +9,7 @@ import { placeOf, type NodeEvent, type NodeEventType } from '../../../src/core/m
 import { parseDomain } from '../../../src/domains/domain-info.ts'
 import { domainRef, readDomainXml } from '../../../src/domains/libvirt-domain.ts'
 import { createVolumeManager } from '../../../src/storage/volume-manager.ts'
+import { until } from '../../support/until.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
@@ -119,9 +120,12 @@ describe.skipIf(missing !== undefined)('life of a VM', () => {
     await agent.vms.start(vmId, within())
     expect(await stateOf(vmId)).toBe('RUNNING')
     await booted(vmId)
-    const [listed] = (await agent.vms.list(within())).filter((vm) => vm.vmId === vmId)
-    expect(listed?.usage?.memoryTotalBytes).toBe(64 * MIB)
-    expect(listed?.startedAt).toBeGreaterThan(0)
+    // Numbers that take long to get are told later.
+    const listed = await until(async () =>
+      (await agent.vms.list(within())).find((vm) => vm.vmId === vmId && vm.usage?.memoryTotalBytes),
+    )
+    expect(listed.usage?.memoryTotalBytes).toBe(64 * MIB)
+    expect(listed.startedAt).toBeGreaterThan(0)
     await agent.vms.pause(vmId, within())
     await agent.vms.pause(vmId, within())
     expect(await stateOf(vmId)).toBe('PAUSED')
