@@ -40,6 +40,7 @@ import { PoolOverlays } from '../../../src/storage/pool-overlays.ts'
 import { ImageInspector } from '../../../src/images/inspect.ts'
 import { LibvirtClient } from '../../../src/libvirt/client.ts'
 import { OperationManager } from '../../../src/operations/manager.ts'
+import { TEMP_SUFFIX } from '../../../src/platform/files.ts'
 import { openStateStore } from '../../../src/platform/state-store.ts'
 import { WorkerProcess } from '../../../src/platform/workers.ts'
 import type { SnapshotService, VmDeviceService, VmService } from '../../../src/services/contracts.ts'
@@ -353,7 +354,12 @@ export async function vmFiles(agent: Pick<AgentParts, 'base' | 'poolRoot'>): Pro
     '.limiquantix/backups',
     MARKER_FILE,
   ])
-  const inPool = (await readdir(agent.poolRoot, { recursive: true })).filter((entry) => !fixed.has(entry))
+  // Whether a pool can be written to the agent looks at times of its own.
+  const isProbe = (entry: string) => entry.startsWith('.limiquantix/volumes/.') && entry.endsWith(TEMP_SUFFIX)
+  const inPool = await until(async () => {
+    const entries = (await readdir(agent.poolRoot, { recursive: true })).filter((entry) => !fixed.has(entry))
+    return !entries.some(isProbe) && entries
+  })
   const inState = await readdir(path.join(agent.base, 'state/vms'), { recursive: true }).catch(() => [])
   return [...inPool.map((entry) => `pool/${entry}`), ...inState.map((entry) => `vms/${entry}`)].sort()
 }
