@@ -197,8 +197,9 @@ describe.skipIf(missing !== undefined)('exports of VMs over NBD', { timeout: 240
       await agent.exports.end(vmId, kept.name, true, within())
       await isClean(vmId, [kept.checkpoint])
 
-      const { jobId } = await openExport(vmId, { lifetimeMs: 2_000 })
+      const { jobId, name } = await openExport(vmId)
       await run('mount', ['-o', 'remount,bind,ro', store])
+      await agent.exports.end(vmId, name, false, within())
       expect(await agent.operations.wait(jobId, within())).toMatchObject({ error: { reason: 'STATE_NOT_WRITABLE' } })
       await isClean(vmId, [kept.checkpoint])
     } finally {
@@ -222,12 +223,14 @@ describe.skipIf(missing !== undefined)('exports of VMs over NBD', { timeout: 240
     await until(async () => (await agent.exports.list(vmId)).length === 1)
     await agent.exports.end(vmId, opened.name, true, within())
     await isClean(vmId, [opened.checkpoint])
-    const next = await openExport(vmId, { since: opened.checkpoint, lifetimeMs: 3_000 })
+    const next = await openExport(vmId, { since: opened.checkpoint })
     expect(await dirty(next)).toEqual([])
+    await agent.exports.end(vmId, next.name, false, within())
+    const short = await openExport(vmId, { since: opened.checkpoint, lifetimeMs: 3_000 })
     await agent.close()
     await start()
     await until(async () => (await agent.exports.list(vmId)).length === 0, 60_000)
-    await agent.operations.wait(next.jobId, within())
+    await agent.operations.wait(short.jobId, within())
     await isClean(vmId, [opened.checkpoint])
   })
 
