@@ -1,12 +1,16 @@
+import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { MIB } from '../../../src/core/bytes.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import { until } from '../../support/until.ts'
-import { POOL, vmFiles, within } from './agent-fixture.ts'
+import { newDisk, POOL, vmFiles, waitForBoot, within } from './agent-fixture.ts'
 import { boots, echoes, migrate, migrationTo, SHARED, stateOn } from './migration-host.ts'
 import { MigrationPair } from './migration-pair.ts'
 
+const run = promisify(execFile)
 const missing = await requirePrerequisite('libvirt', missingLibvirt)
 
 // By default it gives up after a second.
@@ -125,9 +129,15 @@ describe.skipIf(missing !== undefined)('a running VM that moves to another host'
 
   test('cancelled while its disk is copied: it goes on where it is, and nothing is left there', async () => {
     const { a, b } = await hosts()
-    const vmId = await pair.running('a', POOL)
+    const backingFile = path.join(a.base, 'images/boot.qcow2')
+    const vmId = await pair.off('a', POOL, { disks: [newDisk({ sizeBytes: 16 * MIB, bootable: true, backingFile })] })
+    const [disk] = (await a.vms.status(vmId, within())).disks
+    // Of what is empty QEMU has nothing to copy.
+    await run('qemu-io', ['-f', 'qcow2', '-c', 'write -P 0xaa 1M 12M', disk?.path ?? ''])
+    await a.vms.start(vmId, within())
+    await waitForBoot(a, vmId)
     const before = await vmFiles(b)
-    // 4 MiB of disk and less than one of memory, at a MiB per second.
+    // 12 MiB of disk and less than one of memory, at a MiB per second.
     const request = migrationTo(b, vmId, { copyStorage: true, options: { bandwidthMibps: 1 } })
     const { jobId } = await a.migrations.start(request, within())
     await until(async () => a.operations.get(jobId)?.progress?.phase === 'transferring')
