@@ -6,12 +6,12 @@ import { createServer } from 'node:net'
 const RANGE = [20_000, 32_000] as const
 const given = new Set<number>()
 
-/** A TCP port of 127.0.0.1 that is free now, and that nobody who asks for any port, or connects to somewhere, gets afterwards. */
-export async function freePort(): Promise<number> {
+/** A TCP port of a loopback address that is free now, and that nobody who asks for any port, or connects to somewhere, gets afterwards. */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
   for (;;) {
     const port = randomInt(...RANGE)
     if (given.has(port)) continue
-    const server = createServer().listen(port, '127.0.0.1')
+    const server = createServer().listen(port, host)
     try {
       await once(server, 'listening')
     } catch (error) {

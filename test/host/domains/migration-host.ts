@@ -19,6 +19,9 @@ import { context, openAgent, within, type AgentParts, type OpenOptions } from '.
 /** The pool that all hosts see; the other one of the fixture (POOL) is on each host alone. */
 export const SHARED = 'shared'
 
+/** Where the listeners are: at no address of others, so that a port stays free while its agent is away. */
+export const LISTEN_HOST = '127.0.8.1'
+
 /** One host of a migration: an agent with a libvirt of its own, and its HTTP listener. */
 export interface MigrationHost extends AgentParts {
   readonly libvirtDir: string
@@ -113,7 +116,7 @@ export async function openMigrationHost(
   const migrations = service
   const server = await startHttpServer({
     services: { ...fakeServices(), migrations },
-    listen: { host: '127.0.0.1', port },
+    listen: { host: LISTEN_HOST, port },
     log: silentLogger,
   })
   return {

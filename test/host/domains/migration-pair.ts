@@ -8,7 +8,13 @@ import type { MigrationRequest, VmSpec } from '../../../src/core/model.ts'
 import { freePort } from '../../support/free-port.ts'
 import { endAgent, makeBase, newDisk, removeBase, vmRequest, waitForBoot, within } from './agent-fixture.ts'
 import { makeBootImage } from './boot-sector.ts'
-import { openMigrationHost, SHARED, type MigrationHost, type MigrationHostOptions } from './migration-host.ts'
+import {
+  LISTEN_HOST,
+  openMigrationHost,
+  SHARED,
+  type MigrationHost,
+  type MigrationHostOptions,
+} from './migration-host.ts'
 import { downLibvirtd, upLibvirtd } from './private-libvirtd.ts'
 
 const run = promisify(execFile)
@@ -39,7 +45,7 @@ export class MigrationPair {
     const base = { a: await makeBase(), b: await makeBase() }
     for (const directory of [base.a, base.b, shared])
       await makeBootImage(path.join(directory, 'images/boot.qcow2'), 'echoes')
-    const port = { a: await freePort(), b: await freePort() }
+    const port = { a: await freePort(LISTEN_HOST), b: await freePort(LISTEN_HOST) }
     return new MigrationPair({ shared, base, port, libvirt: { a: libvirtDir, b: await upLibvirtd() } })
   }
 
