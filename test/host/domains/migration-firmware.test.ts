@@ -14,9 +14,11 @@ const missing =
   (await requirePrerequisite('libvirt', missingLibvirt)) ??
   (await requirePrerequisite('swtpm', missingCommand('swtpm')))
 
+/** Each start of the firmware is a good part of it. */
+const LONG = { timeout: 300_000 }
 const VARIABLE = 'setvar kept -guid 7aa35a50-08c4-4ee3-9c0b-2f6d3a7e5b11'
 
-describe.skipIf(missing !== undefined)('a VM with UEFI variables and a TPM that moves to another host', () => {
+describe.skipIf(missing !== undefined)('a VM with UEFI variables and a TPM that moves to another host', LONG, () => {
   let pair: MigrationPair
   beforeAll(async () => {
     pair = await MigrationPair.up(inject('libvirtDir') ?? '')
