@@ -374,7 +374,8 @@ describe.skipIf(missing !== undefined)('disks that move to another pool', { time
         '--diskspec',
         'vda,snapshot=no',
       )
-      await virsh('blockcommit', vmId, 'vdb', '--active')
+      // Until it is in step: before that libvirt switches no guest.
+      await virsh('blockcommit', vmId, 'vdb', '--active', '--wait')
       await refused(vmId, 'VM_STATE_CONFLICT', '(active_commit)')
       await virsh('blockjob', vmId, 'vdb', '--pivot')
       await move(vmId)
