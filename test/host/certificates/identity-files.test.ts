@@ -30,9 +30,10 @@ describe.skipIf(skip)('key and certificate on disk', () => {
     const at = (file: string) => path.join(directory, 'certs', file)
     const paths = { cert: at('server.crt'), key: at('server.key'), ca: at('ca.crt') }
     const pairs = await Promise.all([authority.issue({ subject: '/CN=a' }), authority.issue({ subject: '/CN=b' })])
-    const identities = pairs.map(
-      ({ key, cert }): NewIdentity => ({ pair: { key, chain: cert, origin: 'uploaded' }, ca: cert }),
-    )
+    const identities = pairs.map(({ key, cert }): NewIdentity => ({
+      pair: { key, chain: cert, origin: 'uploaded' },
+      ca: cert,
+    }))
     const plan = path.join(directory, 'plan.json')
     await writeFile(plan, JSON.stringify({ paths, identities }))
     // On a slow disk all kills would else come before anything is written.
