@@ -277,11 +277,13 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
     await rename(`${path}.new`, path)
     await rig.server('nfs').stop()
     await rig.server('nfs').start()
-    const stale = await health(poolId, /^ERROR$/, LEAVES_HEALTHY_MS)
-    expect(stale).toMatchObject({
-      healthReason: 'POOL_STALE',
-      message: expect.stringContaining('sleep (pid') as string,
-    })
+    // Until the kernel has found its server again, that is what is wrong; then its answer is that the handle is stale.
+    await rig.exec(`stat -f ${mountPath} || true`, { timeoutMs: 120_000 })
+    const stale = await until(async () => {
+      const body = await look(poolId)
+      return body.healthReason === 'POOL_STALE' && body
+    }, LEAVES_HEALTHY_MS)
+    expect(stale).toMatchObject({ health: 'ERROR', message: expect.stringContaining('sleep (pid') as string })
     expect(await mountsOf()).toEqual([before])
     await rig.exec('kill $(cat /run/holder)')
     await health(poolId, /^HEALTHY$/, RECOVERS_MS)
