@@ -64,8 +64,8 @@ export interface CallOptions {
 const ANOTHER_HUNG = 'ANOTHER_CALL_HUNG'
 
 /**
- * A child process of this program that does what may block. Started at the first call, again after it died; killed at a call's deadline. One that does not
- * even die is abandoned and counted in `stuck`.
+ * A child process of this program that does what may block. Started at the first call, again after it died; killed at a call's deadline, and by the kernel when the agent dies. One that does
+ * not even die is abandoned and counted in `stuck`.
  */
 export class WorkerProcess {
   readonly #kind: string
@@ -185,8 +185,10 @@ export class WorkerProcess {
       env: { ...process.env, ...(background ? { UV_THREADPOOL_SIZE: BACKGROUND_IO_THREADS } : {}) },
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // The kernel ends it with the agent. One that only learned of that by its channel could write to a pool while the next agent clears up there.
+      execPath: 'setpriv',
       // Not what test runners and inspectors put here for themselves. Small young generation: workers move bytes, not objects.
-      execArgv: ['--max-semi-space-size=1'],
+      execArgv: ['--pdeathsig', 'KILL', '--', process.execPath, '--max-semi-space-size=1'],
     })
     // At once, for the threads it will have inherit it.
     if (background && child.pid !== undefined) yieldProcessor([child.pid])

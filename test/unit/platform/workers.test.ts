@@ -1,8 +1,12 @@
-import { readdir } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
 import { getPriority } from 'node:os'
+import path from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../../src/core/context.ts'
 import { WorkerProcess, type CallOptions, type WorkerTraits } from '../../../src/platform/workers.ts'
+import { until } from '../../support/until.ts'
 
 const open = new AbortController().signal
 const workers: WorkerProcess[] = []
@@ -101,4 +105,25 @@ describe('a worker process', () => {
     await owed
     await expect(ask(worker)).rejects.toMatchObject({ reason: 'SHUTTING_DOWN' })
   })
+
+  it('ends with an agent that is killed, even when it is busy with something else than its channel', async () => {
+    const owner = spawn(process.execPath, [path.join(import.meta.dirname, 'worker-owner.ts')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = (await once(owner.stdout, 'data')) as [Buffer]
+    const pid = Number(line.toString())
+    process.kill(pid, 'SIGSTOP')
+    try {
+      owner.kill('SIGKILL')
+      await until(async () => !(await runs(pid)))
+    } finally {
+      if (await runs(pid)) process.kill(pid, 'SIGKILL')
+    }
+  })
 })
+
+/** Whether a process is more than the entry of one that has ended. */
+async function runs(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => 'State:\tX')
+  return !/^State:\t[XZ]/m.test(status)
+}
