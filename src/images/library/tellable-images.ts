@@ -7,6 +7,8 @@ import type { ImageLibrary } from './image-library.ts'
 const SETTLED_AFTER_MS = 30_000
 /** How long a finished download is left to the control plane that asked for it, unless it has heard of the end. */
 const HELD_MS = 10 * 60_000
+/** Who was told of the end has to write the path down. Less than a control plane's sync waits after a change (SETTLE_MS there), so that the one that `heard` brings about finds the image. */
+const NOTED_MS = 3_000
 
 /**
  * The images that a control plane may be told of. Left out: what is still changing; disk images while nobody knows the disks of VMs; and downloads whose end the one who asked for
@@ -15,7 +17,8 @@ const HELD_MS = 10 * 60_000
 export class TellableImages {
   readonly #library: ImageLibrary
   readonly #operations: Pick<OperationManager, 'list'>
-  readonly #heard = new Set<string>()
+  /** By job; monotonic. */
+  readonly #heardAt = new Map<string, number>()
   /** By job; monotonic. */
   readonly #heldUntil = new Map<string, number>()
 
@@ -26,8 +29,8 @@ export class TellableImages {
 
   /** Somebody asked after job `jobId` and was told that it has ended. */
   heard(jobId: string): void {
-    if (this.#heard.has(jobId)) return
-    this.#heard.add(jobId)
+    if (this.#heardAt.has(jobId)) return
+    this.#heardAt.set(jobId, monotonicMs())
     this.#library.changed()
   }
 
@@ -68,13 +71,15 @@ export class TellableImages {
     const downloads = this.#operations.list().filter(({ state }) => state === 'completed')
     const known = new Set(downloads.map(({ id }) => id))
     for (const id of this.#heldUntil.keys()) if (!known.has(id)) this.#heldUntil.delete(id)
-    const recent = downloads.filter(({ id, finishedAt = 0 }) => !this.#heard.has(id) && this.#isHeld(id, finishedAt))
+    const recent = downloads.filter(({ id, finishedAt = 0 }) => this.#isHeld(id, finishedAt))
     return new Set(recent.flatMap(({ locks }) => locks).flatMap((lock) => /^image:(.*)$/.exec(lock)?.[1] ?? []))
   }
 
   // The wall clock is asked once: what happens to it later neither ends nor prolongs the wait.
   #isHeld(jobId: string, finishedAt: number): boolean {
     const nowMs = monotonicMs()
+    const heardAt = this.#heardAt.get(jobId)
+    if (heardAt !== undefined) return nowMs < heardAt + NOTED_MS
     const until = this.#heldUntil.get(jobId) ?? nowMs + HELD_MS - Math.abs(Date.now() - finishedAt)
     this.#heldUntil.set(jobId, until)
     return nowMs < until

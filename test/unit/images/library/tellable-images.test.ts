@@ -25,10 +25,15 @@ function tellable(finishedAt: number): TellableImages {
 
 afterEach(() => vi.useRealTimers())
 
-test('a finished download waits until the one who asked for it has heard of its end', () => {
-  const images = tellable(Date.now())
+test('a finished download waits until the one who asked for it has heard of its end, and could write it down', () => {
+  vi.useFakeTimers({ toFake: ['Date', 'performance'], now: NOW })
+  const images = tellable(NOW)
   expect(images.list()).toEqual([])
   images.heard('job')
+  vi.advanceTimersByTime(2_999)
+  expect(images.list()).toEqual([])
+  images.heard('job')
+  vi.advanceTimersByTime(1)
   expect(images.list()).toHaveLength(1)
 })
 
