@@ -8,7 +8,15 @@ import type { PoolGuard } from '../pool-guard.ts'
 import { volumeFile } from '../volume-name.ts'
 import { errnoOf, poolError } from './errno.ts'
 import { at, openDirectory, openPool } from './pool-root.ts'
-import { openRecords, readRecord, readRecords, removeRecord, writeRecord, type VolumeRecord } from './records.ts'
+import {
+  openRecords,
+  readRecord,
+  readRecords,
+  removeRecord,
+  sweepCutOff,
+  writeRecord,
+  type VolumeRecord,
+} from './records.ts'
 import {
   factsOf,
   foreign,
@@ -103,12 +111,13 @@ export async function abandonVolume(params: { guard: PoolGuard; name: string; te
   if (record?.temp === params.temp && record.state === 'claimed') await undoClaim(root, records, record)
 }
 
-/** Takes up what an earlier process of this agent left half made: completes or removes it. */
+/** Takes up what an earlier process of this agent left half made: completes or removes it. Removes what cut-off writes of records left. */
 export async function sweepClaims(root: FileHandle, node: string): Promise<void> {
   await using records = await openRecords(root)
   for (const record of await readRecords(records)) {
     if (isAbandoned(record, node)) await settleClaim(root, records, record, node)
   }
+  await sweepCutOff(records)
 }
 
 /** The record of a volume after an unfinished claim of this agent was completed or removed. CONFLICT while somebody else makes it. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { link, open, readdir, readFile, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises'
+import { link, lstat, open, readdir, readFile, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises'
 import { isAgentError } from '../../core/errors.ts'
 import { isFilled, isFiniteNumber, isListOf, isOneOf, isShape, isText, parseShape } from '../../core/shape.ts'
 import { TEMP_SUFFIX } from '../../platform/files.ts'
@@ -42,6 +42,9 @@ const isRecord = isShape<VolumeRecord>({
   madeDirectories: isListOf(isText),
   createdAt: isFiniteNumber,
 })
+
+/** A small file takes moments to write, on a server that comes back minutes; hosts of one pool may have clocks of their own. */
+const CUT_OFF_AFTER_MS = 60 * 60_000
 
 /** What the write probe leaves beside the records. */
 export const PROBE_FILE = 'probe'
@@ -116,6 +119,16 @@ export async function writeRecord(records: FileHandle, record: VolumeRecord, exc
 export async function removeRecord(records: FileHandle, name: string): Promise<void> {
   await rm(at(records, volumeRecordFile(name)), { force: true })
   await records.sync()
+}
+
+/** Removes what writes beside the records left that were cut off, here or on another host. */
+export async function sweepCutOff(records: FileHandle): Promise<void> {
+  for (const name of await readdir(at(records, '.'))) {
+    if (!name.startsWith('.') || !name.endsWith(TEMP_SUFFIX)) continue
+    const temp = at(records, name)
+    const facts = await lstat(temp).catch(() => undefined)
+    if (facts !== undefined && Date.now() - facts.mtimeMs > CUT_OFF_AFTER_MS) await rm(temp, { force: true })
+  }
 }
 
 /**

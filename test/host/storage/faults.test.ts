@@ -1,4 +1,16 @@
-import { link, lstat, mkdir, readdir, readFile, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import {
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger, type OpContext } from '../../../src/core/context.ts'
 import { MIB } from '../../../src/core/bytes.ts'
@@ -277,6 +289,19 @@ describe.skipIf(missing !== undefined)('faults of a local pool', () => {
       expect(await readdir(`${root}/vms/a`)).toEqual(['disk.qcow2'])
       expect(await readFile(`${root}/vms/a/disk.qcow2`, 'utf8')).toBe('precious')
       expect(await volumes.list('p1', ctx)).toEqual([])
+    })
+
+    test('in the middle of a record: what that left goes when nobody can be writing it any more', async () => {
+      const { pools, environment } = await agent()
+      await pools.init(config(), ctx)
+      pools.stop()
+      environment.io.close()
+      const records = `${root}/.limiquantix/volumes`
+      for (const name of ['.old.lqxtmp', '.young.lqxtmp']) await writeFile(`${records}/${name}`, '')
+      await utimes(`${records}/.old.lqxtmp`, new Date(), new Date(Date.now() - 2 * 3_600_000))
+      const later = await agent()
+      await later.pools.observedOnce(ctx.signal)
+      expect(await poolContents(root)).toEqual(['.limiquantix/volumes/.young.lqxtmp'])
     })
 
     test('work of another host on the same storage is left alone', async () => {
