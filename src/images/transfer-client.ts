@@ -208,15 +208,22 @@ export class TransferClient {
 
   async #watched<T, E>(method: string, params: unknown, onEvent: (event: E) => void, signal: AbortSignal): Promise<T> {
     const silent = new AbortController()
+    let reports = 0
     const alarm = setTimeout(() => {
-      const text = `the transfer worker has not reported for ${SILENCE_TIMEOUT_MS / 1000} s: the pool or the host hangs`
-      silent.abort(new AgentError('WORKER_STUCK', text))
+      const before = reports
+      // When this process stood still, there may be reports that it has not read: it does so first.
+      setImmediate(() => {
+        if (reports > before) return
+        const text = `the transfer worker has not reported for ${SILENCE_TIMEOUT_MS / 1000} s: the pool or the host hangs`
+        silent.abort(new AgentError('WORKER_STUCK', text))
+      })
     }, SILENCE_TIMEOUT_MS)
     try {
       return await this.#worker.call<T>(method, params, {
         signal: AbortSignal.any([signal, silent.signal]),
         timeoutMs: NO_TIMEOUT_MS,
         onEvent: (event: E) => {
+          reports++
           alarm.refresh()
           onEvent(event)
         },

@@ -118,9 +118,13 @@ export class WorkerProcess {
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     const expire = (text: string) => {
-      reject(new AgentError('DEADLINE_EXCEEDED', `${this.#name}: ${text}`))
-      if (options.onTimeout === 'cancel') send(child, { cancel: id })
-      else this.#kill(child, 'deadline passed')
+      // When this process stood still past the deadline, the answer may be there: it is read first.
+      setImmediate(() => {
+        if (!this.#pending.has(id)) return
+        reject(new AgentError('DEADLINE_EXCEEDED', `${this.#name}: ${text}`))
+        if (options.onTimeout === 'cancel') send(child, { cancel: id })
+        else this.#kill(child, 'deadline passed')
+      })
     }
     let timer = setTimeout(() => expire(`no helper within ${START_TIMEOUT_MS / 1000} s`), START_TIMEOUT_MS)
     const begin = () => {

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readdir, readFile } from 'node:fs/promises'
-import { getPriority } from 'node:os'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { getPriority, tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { silentLogger } from '../../../src/core/context.ts'
@@ -68,6 +69,21 @@ describe('a worker process', () => {
     await expect(ask(worker)).rejects.toMatchObject({ reason: 'INTERNAL' })
     expect(pidOf(worker)).not.toBe(pid)
     expect(worker.stuck).toBe(0)
+  })
+
+  it('does not hang when the agent itself stood still past the deadline of a call', async () => {
+    const worker = await startWorker()
+    const directory = await mkdtemp(path.join(tmpdir(), 'lqx-workers-'))
+    try {
+      const target = path.join(directory, 'made')
+      const made = worker.call('makeMountPoint', { target, parents: false }, { signal: open, timeoutMs: 50 })
+      for (const end = Date.now() + 30_000; !existsSync(target) && Date.now() < end;);
+      // The answer is on its way; the deadline passes before it can be read.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+      await made
+    } finally {
+      await rm(directory, { recursive: true })
+    }
   })
 
   it('is asked again by calls that change nothing when another one hung', async () => {
