@@ -4,7 +4,7 @@ import type { PowerState } from '../core/model.ts'
 import { VIR_ERR } from '../libvirt/constants.ts'
 import { isLibvirtError } from '../libvirt/errors.ts'
 import { parseDomain, type DomainFacts } from './domain-info.ts'
-import { domainRef, findDomain, powerState, type LibvirtCalls } from './libvirt-domain.ts'
+import { domainRef, findDomain, isStarting, powerState, type LibvirtCalls } from './libvirt-domain.ts'
 import { vmError } from './libvirt-errors.ts'
 
 const READ_TIMEOUT_MS = 15_000
@@ -12,6 +12,8 @@ const READ_TIMEOUT_MS = 15_000
 /** A domain as libvirt has it now; `facts` are undefined when its definition cannot be understood. */
 export interface DomainReading {
   readonly state: PowerState
+  /** Its QEMU is being started: not yet running, and not paused by anybody. An event tells how that ends. */
+  readonly isStarting: boolean
   readonly name: string
   readonly facts: DomainFacts | undefined
 }
@@ -25,7 +27,7 @@ export async function readDomain(libvirt: LibvirtCalls, vmId: string, log: Logge
     const { xml } = await libvirt.call('remote:DOMAIN_GET_XML_DESC', { dom, flags: 0 }, options)
     const facts = tryParse(vmId, xml, log)
     const name = facts?.name ?? (await findDomain(libvirt, vmId, AbortSignal.timeout(READ_TIMEOUT_MS)))?.name ?? ''
-    return { state: powerState(state, reason), name, facts }
+    return { state: powerState(state, reason), isStarting: isStarting(state, reason), name, facts }
   } catch (error) {
     if (isLibvirtError(error, VIR_ERR.NO_DOMAIN)) return undefined
     throw vmError(error, vmId)

@@ -252,7 +252,7 @@ export class DomainInventory {
       const before = this.#entries.get(vmId)
       // Events have kept the state true, unless there were none.
       const state = tellChanges ? 'UNKNOWN' : (before?.state ?? 'UNKNOWN')
-      this.#put(vmId, { facts: undefined, name: name ?? before?.facts.name ?? '', state }, false)
+      this.#put(vmId, { facts: undefined, name: name ?? before?.facts.name ?? '', state, isStarting: false }, false)
     }
   }
 
@@ -263,8 +263,10 @@ export class DomainInventory {
     else if (!run.again) this.#put(vmId, reading, run.tellChanges)
   }
 
-  #put(vmId: string, { facts, name, state }: DomainReading, tellChange: boolean): void {
+  #put(vmId: string, { facts, name, state: seen, isStarting }: DomainReading, tellChange: boolean): void {
     const before = this.#entries.get(vmId)
+    // Nobody paused it: it is what it was, until libvirt tells that it has started.
+    const state = isStarting && before !== undefined ? before.state : seen
     const startedAt = isOff(state) ? undefined : before?.startedAt
     const told = before?.toldState ?? 'UNKNOWN'
     this.#entries.set(vmId, {

@@ -100,6 +100,11 @@ export function isPostCopyBroken(state: number, reason: number): boolean {
   return state === VIR_DOMAIN_STATE.RUNNING && reason === VIR_DOMAIN_RUNNING.POSTCOPY_FAILED
 }
 
+/** Whether the QEMU of a domain is being started, which libvirt calls paused. */
+export function isStarting(state: number, reason: number): boolean {
+  return state === VIR_DOMAIN_STATE.PAUSED && reason === VIR_DOMAIN_PAUSED.STARTING_UP
+}
+
 /** True when a QEMU of this host has the disks open; unlike `!isOff` false of a state that cannot be told. */
 export function hasQemu(state: PowerState): boolean {
   return state === 'RUNNING' || state === 'PAUSED' || state === 'SUSPENDED'

@@ -3,7 +3,7 @@ import { silentLogger } from '../../../src/core/context.ts'
 import { DomainInventory } from '../../../src/domains/inventory.ts'
 import { domainPoolUsers } from '../../../src/domains/pool-users.ts'
 import type { LibvirtClient, ResyncHandler } from '../../../src/libvirt/client.ts'
-import { VIR_DOMAIN_EVENT, VIR_DOMAIN_STATE, VIR_ERR } from '../../../src/libvirt/constants.ts'
+import { VIR_DOMAIN_EVENT, VIR_DOMAIN_PAUSED, VIR_DOMAIN_STATE, VIR_ERR } from '../../../src/libvirt/constants.ts'
 import { LibvirtError, LibvirtGone, LibvirtTimeout } from '../../../src/libvirt/errors.ts'
 import { uuidBytes, uuidText } from '../../../src/libvirt/uuid.ts'
 import type { ActivePool } from '../../../src/storage/pool-access.ts'
@@ -14,6 +14,7 @@ const B = '6f0c1a52-0d0e-4a51-9a44-1f6a2a7c9b11'
 interface FakeDomain {
   name: string
   state: number
+  reason: number
   /** What reading its definition gives. */
   xml: () => Promise<string>
 }
@@ -28,7 +29,13 @@ class FakeLibvirt {
 
   add(vmId: string, name: string, part: Partial<FakeDomain> = {}): void {
     const xml = `<domain><name>${name}</name><uuid>${vmId}</uuid></domain>`
-    this.domains.set(vmId, { name, state: VIR_DOMAIN_STATE.RUNNING, xml: () => Promise.resolve(xml), ...part })
+    this.domains.set(vmId, {
+      name,
+      state: VIR_DOMAIN_STATE.RUNNING,
+      reason: 0,
+      xml: () => Promise.resolve(xml),
+      ...part,
+    })
   }
 
   onResync(handler: ResyncHandler) {
@@ -55,7 +62,7 @@ class FakeLibvirt {
     const vmId = uuidText(args.dom?.uuid ?? args.uuid ?? new Uint8Array(16))
     const domain = this.domains.get(vmId)
     if (domain === undefined) throw noDomain(name)
-    if (name === 'remote:DOMAIN_GET_STATE') return { state: domain.state, reason: 0 }
+    if (name === 'remote:DOMAIN_GET_STATE') return { state: domain.state, reason: domain.reason }
     if (name === 'remote:DOMAIN_GET_XML_DESC') return { xml: await domain.xml() }
     return { dom: { name: domain.name, uuid: uuidBytes(vmId), id: -1 } }
   }
@@ -122,6 +129,18 @@ describe('a domain that cannot be read does not hide the others', () => {
     await expect(libvirt.resync(signal)).rejects.toMatchObject({ reason: 'LIBVIRT_UNAVAILABLE' })
     expect(states(inventory)).toEqual({ web: 'RUNNING' })
   })
+})
+
+test('a VM that is being started is not paused, whenever it is looked at', async () => {
+  const libvirt = new FakeLibvirt()
+  libvirt.add(A, 'web', { state: VIR_DOMAIN_STATE.SHUTOFF })
+  const inventory = await started(libvirt)
+  libvirt.add(A, 'web', { state: VIR_DOMAIN_STATE.PAUSED, reason: VIR_DOMAIN_PAUSED.STARTING_UP })
+  await inventory.refresh(A)
+  expect(states(inventory)).toEqual({ web: 'STOPPED' })
+  libvirt.add(A, 'web')
+  libvirt.lifecycle(A, VIR_DOMAIN_EVENT.STARTED)
+  expect(states(inventory)).toEqual({ web: 'RUNNING' })
 })
 
 test('a VM that is on its way here counts as one of the other host until it has arrived', async () => {
