@@ -81,7 +81,8 @@ describe.skipIf(missing !== undefined)('two hosts on one pool', () => {
       config: {
         hypervisor: { libvirt_uri: 'qemu+unix:///system?socket=/nowhere/libvirt-sock' },
         downloads: { allow_private_addresses: true, stall_timeout_secs: 60, max_concurrent: maxConcurrent },
-        images: { lease_timeout_secs: 4 },
+        // A busy disk can keep a sign of life waiting for seconds.
+        images: { lease_timeout_secs: 10 },
       },
     })
     const body = JSON.stringify({ poolId, type: 'LOCAL_DIR', path: path.join(directory, 'pool') })
@@ -142,7 +143,7 @@ describe.skipIf(missing !== undefined)('two hosts on one pool', () => {
     })
     expect(following).toMatchObject({ state: 'running', phase: 'downloading' })
     // Longer than a silent host would be believed to live.
-    await pause(6_000)
+    await pause(13_000)
     expect(gets).toBe(1)
     release()
     expect(await ended(first(), one)).toMatchObject({ state: 'completed', details: { reused: false } })
