@@ -3,6 +3,9 @@ import { abortable } from '../../core/keyed-lock.ts'
 import { monotonicMs } from '../../platform/clock.ts'
 import type { MigrationOffer, OfferedFile, OpenedMigration, PreparedMigration } from './messages.ts'
 
+/** Without a sign of the source for so long, it is given up. */
+export const LOST_MS = 60_000
+
 /** What the source sends to have QEMU started. */
 export interface PrepareCall {
   readonly xml: string

@@ -1,4 +1,5 @@
 import type { OpContext } from '../../core/context.ts'
+import { errorText } from '../../core/errors.ts'
 import {
   VIR_DOMAIN_JOB,
   VIR_DOMAIN_PAUSED,
@@ -12,6 +13,7 @@ import { delay, monotonicMs } from '../../platform/clock.ts'
 import { domainRef, findDomain } from '../libvirt-domain.ts'
 import { vmError } from '../libvirt-errors.ts'
 import { removeDomain } from '../vm-remains.ts'
+import { agentStops } from './agent-stops.ts'
 import type { MigrationParts } from './build-offer.ts'
 import { postCopyStateOf } from './split.ts'
 
@@ -19,6 +21,14 @@ const TIMEOUT_MS = 30_000
 const POLL_MS = 250
 /** libvirt may be in the middle of what it was asked to do by an agent that died. */
 const UNDECIDED_MS = 30_000
+const PAUSE_MS = 1_000
+
+interface IncomingVm {
+  readonly vmId: string
+  readonly paused: boolean
+  readonly off: boolean
+  readonly refused: boolean
+}
 
 interface SettleParts {
   readonly client: Pick<MigrationParts['client'], 'call'>
@@ -31,7 +41,7 @@ interface SettleParts {
  * Errors: LIBVIRT_*, when it cannot be told.
  */
 export async function settleIncoming(
-  vm: { readonly vmId: string; readonly paused: boolean; readonly off: boolean; readonly refused: boolean },
+  vm: IncomingVm,
   phase: 'opening' | 'finishing',
   { client, deps }: SettleParts,
   ctx: OpContext,
@@ -98,35 +108,22 @@ async function hasJob(
   }
 }
 
-/** Defines a VM that has come here while it was off. The same again changes nothing. Errors: LIBVIRT_*. */
-export async function defineArrived(
-  vmId: string,
-  configXml: string,
-  client: MigrationParts['client'],
+/** What became of it, as soon as libvirt can tell; a QEMU that waits in vain is ended. Without that answer nothing may be said of it, so it is not given up but with the agent. */
+export async function settlePatiently(
+  vm: IncomingVm,
+  phase: 'opening' | 'finishing',
+  parts: MigrationParts,
   ctx: OpContext,
-): Promise<void> {
-  if ((await findDomain(client, vmId, ctx.signal)) !== undefined) return
-  const options = { timeoutMs: TIMEOUT_MS, signal: ctx.signal }
-  try {
-    await client.call('remote:DOMAIN_DEFINE_XML_FLAGS', { xml: configXml, flags: 0 }, options)
-  } catch (error) {
-    throw vmError(error, vmId)
-  }
-}
-
-/** Defines a VM that runs here and is not defined: libvirt was killed before it had written that. Errors: LIBVIRT_*. */
-export async function requirePersistent(
-  vmId: string,
-  configXml: string,
-  client: MigrationParts['client'],
-  ctx: OpContext,
-): Promise<void> {
-  const options = { timeoutMs: TIMEOUT_MS, signal: ctx.signal }
-  try {
-    const { persistent } = await client.call('remote:DOMAIN_IS_PERSISTENT', { dom: domainRef(vmId) }, options)
-    if (persistent !== 0) return
-    await client.call('remote:DOMAIN_DEFINE_XML_FLAGS', { xml: configXml, flags: 0 }, options)
-  } catch (error) {
-    throw vmError(error, vmId)
+): Promise<'arrived' | 'gone' | 'foreign' | 'split'> {
+  const stopping = agentStops(ctx.signal)
+  for (;;) {
+    try {
+      await parts.client.ready(stopping)
+      return await settleIncoming(vm, phase, parts, { ...ctx, signal: stopping })
+    } catch (error) {
+      stopping.throwIfAborted()
+      ctx.log.warn({ vm: vm.vmId, err: errorText(error) }, 'cannot tell yet what became of an incoming migration')
+      await delay(PAUSE_MS, stopping)
+    }
   }
 }
