@@ -18,3 +18,9 @@ export interface OutgoingJournal {
   /** With `moved`: the rest of its memory was lost here, so that this is no success. */
   readonly lost?: boolean
 }
+
+/** What came of a migration. */
+export interface OutgoingResult {
+  /** How long the guest stood still by QEMU's account; absent when it was not told. */
+  readonly downtimeMs?: number
+}
