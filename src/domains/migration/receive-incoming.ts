@@ -36,7 +36,12 @@ export async function receiveIncoming(
   const { parts, lostMs = LOST_MS, address, afterStep } = options
   const { client } = parts
   const { vmId, name } = params
-  const onAbort = () => session.cancel('the migration was cancelled on the target host')
+  const onAbort = () => {
+    const isStopping = isAgentError(ctx.signal.reason, 'SHUTTING_DOWN')
+    session.cancel(
+      `the ${isStopping ? 'agent of the target host stops' : 'migration was cancelled on the target host'}`,
+    )
+  }
   ctx.signal.addEventListener('abort', onAbort, { once: true })
   const watch = setInterval(
     () => {
