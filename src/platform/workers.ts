@@ -32,6 +32,9 @@ const MAX_NICE = 19
 /** Reads, writes and syncs that such a process has under way at once: a sync keeps a thread for as long as the disk takes. Node's own number is 4. */
 const BACKGROUND_IO_THREADS = '8'
 
+/** Of util-linux. By its path: what the agent finds tools by has nothing to do with whether it has workers. */
+const SETPRIV = '/usr/bin/setpriv'
+
 export interface WorkerTraits {
   /** Moves bytes for long and yields the processor to whatever answers somebody, with all its threads and children. */
   readonly background?: boolean
@@ -190,7 +193,7 @@ export class WorkerProcess {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       // The kernel ends it with the agent. One that only learned of that by its channel could write to a pool while the next agent clears up there.
-      execPath: 'setpriv',
+      execPath: SETPRIV,
       // Not what test runners and inspectors put here for themselves. Small young generation: workers move bytes, not objects.
       execArgv: ['--pdeathsig', 'KILL', '--', process.execPath, '--max-semi-space-size=1'],
     })
