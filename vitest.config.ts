@@ -2,8 +2,12 @@ import { defineConfig } from 'vitest/config'
 
 /** Files of the host tier with faults that a cluster takes minutes to notice and to forget. */
 const SLOW_HOST_FAULTS = ['test/host/images/rbd-full.test.ts']
-/** Files that kill something at many moments: the host tier takes a third of these (test/host/moments.ts). */
-const HOST_MOMENTS = ['test/host/domains/{backup,disk,layer,migration,migration-off,move,snapshot}-faults.test.ts']
+/** Files that kill something at many moments, or have faults of a minute among others: the host tier leaves most of these out (test/host/moments.ts). */
+const HOST_MOMENTS = [
+  'test/host/domains/{backup,disk,layer,migration,migration-off,move,snapshot}-faults.test.ts',
+  'test/host/domains/{migration-post-copy,two-hosts-ceph}.test.ts',
+  'test/host/images/killed-downloads.test.ts',
+]
 /** Files of the rig with faults that take minutes each to come and go, or need whole guests. */
 const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,vm-disks}.test.ts']
 /** Files that need two hosts of their own, which takes minutes and all of the machine: run by name only. */

@@ -1,9 +1,19 @@
+import { test } from 'vitest'
+
+/** Whether this is the tier `host-faults`, which has the time for everything. */
+export const everyMoment = process.env['LIMIQUANTIX_EVERY_MOMENT'] === '1'
+
 /**
- * The rows of a table of moments at which something is killed: every third one in the tier `host`, which runs before each landing, all of them in `host-faults`. One moment proves that the operation
+ * The rows of a table of moments at which something is killed: every fourth one in the tier `host`, which runs before each landing, all of them in `host-faults`. One moment proves that the operation
  * is taken up or undone after a kill; the others that this holds wherever it is cut.
  */
 export function moments<T extends unknown[] | [unknown]>(rows: readonly T[]): readonly T[]
 export function moments<T>(rows: readonly T[]): readonly T[]
 export function moments<T>(rows: readonly T[]): readonly T[] {
-  return process.env['LIMIQUANTIX_EVERY_MOMENT'] === '1' ? rows : rows.filter((_row, index) => index % 3 === 0)
+  return everyMoment ? rows : rows.filter((_row, index) => index % 4 === 0)
+}
+
+/** A test of a fault that takes about a minute to be noticed and to go, beside others of its kind that do not: in `host-faults` alone. */
+export function slowFault(name: string, run: () => Promise<void>): void {
+  if (everyMoment) test(name, run)
 }

@@ -8,6 +8,7 @@ import type { CreateVmRequest, PoolConfig } from '../../../src/core/model.ts'
 import { domainRef } from '../../../src/domains/libvirt-domain.ts'
 import { until } from '../../support/until.ts'
 import { missingCeph, startCeph, type CephCluster } from '../ceph.ts'
+import { slowFault } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import {
   context,
@@ -208,7 +209,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     await holds('host-a', 'running')
   })
 
-  test('the silence of an agent says nothing about its guests; the end of its watch does', async () => {
+  slowFault('the silence of an agent says nothing about its guests; the end of its watch does', async () => {
     const { vmId } = request
     await a.vms.start(vmId, within())
     await holds('host-a', 'running')
@@ -225,7 +226,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     expect(await stateOn(b)).toBe('RUNNING')
   })
 
-  test('an own guest that was killed is waited for', async () => {
+  slowFault('an own guest that was killed is waited for', async () => {
     const { vmId } = request
     await a.vms.start(vmId, within())
     process.kill(await qemuOf(vmId), 'SIGKILL')
@@ -270,7 +271,7 @@ describe.skipIf(missing !== undefined)('two hosts that share a Ceph pool', () =>
     }
   })
 
-  test('without exclusive-lock no silence is a proof', async () => {
+  slowFault('without exclusive-lock no silence is a proof', async () => {
     const { vmId } = request
     await a.vms.start(vmId, within())
     await holds('host-a', 'running')

@@ -3,11 +3,12 @@ import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { startAgent, type AgentProcess } from '../../support/agent-process.ts'
+import { everyMoment } from '../moments.ts'
 import { fileSha256 } from './file-digest.ts'
 import { madeContent, startOrigin } from './origin.ts'
 
 const SIZE = 1024 * 1024 * 1024
-const KILLS = 50
+const KILLS = everyMoment ? 50 : 16
 const LIMIT_MS = 10 * 60_000
 /** As fast as one kill after another still lets it move on. */
 const BYTES_PER_SECOND = 60 * 1024 * 1024
