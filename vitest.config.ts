@@ -5,13 +5,17 @@ const SLOW_HOST_FAULTS = ['test/host/images/rbd-full.test.ts']
 /** Files that kill something at many moments, or have faults of a minute among others: the host tier leaves most of these out (test/host/moments.ts). */
 const HOST_MOMENTS = [
   'test/host/domains/{backup,disk,layer,migration,migration-off,move,snapshot}-faults.test.ts',
-  'test/host/domains/{migration-post-copy,two-hosts-ceph}.test.ts',
-  'test/host/images/killed-downloads.test.ts',
+  'test/host/domains/{migration-post-copy,migration-snapshots,two-hosts-ceph}.test.ts',
+  'test/host/{agent/agent,images/killed-downloads}.test.ts',
 ]
 /** Files of the rig with faults that take minutes each to come and go, or need whole guests. */
 const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,vm-disks}.test.ts']
+/** Files of which the rig tier takes one fault of each kind. */
+const RIG_MOMENTS = ['test/rig/nfs-faults.test.ts']
 /** Files that need two hosts of their own, which takes minutes and all of the machine: run by name only. */
 const RIG_PAIR = ['test/rig/migration.test.ts']
+/** For test/host/moments.ts. */
+const EVERY_MOMENT = { LIMIQUANTIX_EVERY_MOMENT: '1' }
 const onHost = {
   testTimeout: 120_000,
   hookTimeout: 120_000,
@@ -38,12 +42,12 @@ export default defineConfig({
         test: {
           name: 'host-faults',
           include: [...SLOW_HOST_FAULTS, ...HOST_MOMENTS],
-          env: { LIMIQUANTIX_EVERY_MOMENT: '1' },
+          env: EVERY_MOMENT,
           ...onHost,
         },
       },
       { test: { name: 'rig', include: ['test/rig/**/*.test.ts'], exclude: [...RIG_FAULTS, ...RIG_PAIR], ...onRig } },
-      { test: { name: 'rig-faults', include: RIG_FAULTS, ...onRig } },
+      { test: { name: 'rig-faults', include: [...RIG_FAULTS, ...RIG_MOMENTS], env: EVERY_MOMENT, ...onRig } },
       {
         test: {
           name: 'rig-pair',

@@ -1,10 +1,10 @@
 import { test } from 'vitest'
 
-/** Whether this is the tier `host-faults`, which has the time for everything. */
+/** Whether this is a tier that has the time for everything: `host-faults` or `rig-faults`. */
 export const everyMoment = process.env['LIMIQUANTIX_EVERY_MOMENT'] === '1'
 
 /**
- * The rows of a table of moments at which something is killed: every fourth one in the tier `host`, which runs before each landing, all of them in `host-faults`. One moment proves that the operation
+ * The rows of a table of moments at which something is killed: every fourth one, from the first on, in the tiers that run before each landing, all of them in `host-faults` and `rig-faults`. One moment proves that the operation
  * is taken up or undone after a kill; the others that this holds wherever it is cut.
  */
 export function moments<T extends unknown[] | [unknown]>(rows: readonly T[]): readonly T[]

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { cp, mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { status } from '@grpc/grpc-js'
+import { moments } from '../host/moments.ts'
 import { requirePrerequisite } from '../host/require.ts'
 import { until } from '../support/until.ts'
 import { missingRig, useRig } from './use-rig.ts'
@@ -213,11 +214,13 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('NFS pools of the 
 
   describe('a server that is', () => {
     const server = rig.server('nfs')
-    test.each([
-      ['stopped (SIGSTOP)', () => server.freeze(), () => server.thaw()],
-      ['killed', () => server.kill(), () => server.start()],
-      ['cut off', () => server.drop(), () => server.pass()],
-    ])('%s is told in time, hurts no other pool, and comes back by itself', SLOW, async (_what, fail, cure) => {
+    test.each(
+      moments<[string, () => Promise<unknown>, () => Promise<unknown>]>([
+        ['stopped (SIGSTOP)', () => server.freeze(), () => server.thaw()],
+        ['killed', () => server.kill(), () => server.start()],
+        ['cut off', () => server.drop(), () => server.pass()],
+      ]),
+    )('%s is told in time, hurts no other pool, and comes back by itself', SLOW, async (_what, fail, cure) => {
       const pools = [await pool({}, 'pool1'), await pool({}, 'pool2'), await pool({}, 'pool3'), await pool({}, 'pool4')]
       await fail()
       const failedAt = performance.now()

@@ -13,6 +13,7 @@ import { startStandInControlPlane } from '../../control-plane/stand-in.ts'
 import { startAgent, type AgentProcess } from '../../support/agent-process.ts'
 import { askReflection } from '../../support/reflection-client.ts'
 import { until } from '../../support/until.ts'
+import { moments } from '../moments.ts'
 
 const ROOT = path.join(import.meta.dirname, '../../..')
 const NO_LIBVIRT = { hypervisor: { libvirt_uri: 'qemu+unix:///system?socket=/nowhere/libvirt-sock' } }
@@ -56,10 +57,13 @@ async function bundled(home: string): Promise<string> {
   return path.join(home, 'bin/limiquantix-node')
 }
 
-describe.each([
-  ['its sources', () => Promise.resolve(path.join(ROOT, 'bin/limiquantix-node'))],
-  ['its bundle', bundled],
-])('the agent, started from %s', (_from, launcher) => {
+// What is installed; the sources, which every other test starts, in host-faults.
+describe.each(
+  moments([
+    ['its bundle', bundled],
+    ['its sources', () => Promise.resolve(path.join(ROOT, 'bin/limiquantix-node'))],
+  ] as const),
+)('the agent, started from %s', (_from, launcher) => {
   beforeAll(async () => {
     const home = await mkdtemp(path.join(tmpdir(), 'lqx-bundle-'))
     program = await launcher(home)

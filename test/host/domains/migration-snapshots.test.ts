@@ -8,6 +8,7 @@ import { INCOMING_KIND } from '../../../src/domains/migration/incoming.ts'
 import type { MigrationTarget } from '../../../src/domains/migration/messages.ts'
 import { OUTGOING_KIND } from '../../../src/domains/migration/outgoing.ts'
 import { until } from '../../support/until.ts'
+import { moments } from '../moments.ts'
 import { missingLibvirt, requirePrerequisite } from '../require.ts'
 import { POOL, within } from './agent-fixture.ts'
 import { echoes, heldPrepared, migrate, migrationTo, SHARED, stateOn, type MigrationHost } from './migration-host.ts'
@@ -183,12 +184,14 @@ describe.skipIf(missing !== undefined)('a VM with snapshots that moves to anothe
     await pair.close('a')
   })
 
-  test.each([
-    ['preparing', 'a'],
-    ['forgotten', 'a'],
-    ['performing', 'a'],
-    ['moved', 'b'],
-  ] as const)('and the agent of the source is killed (%s): they are on %s, with the VM', async (point, where) => {
+  test.each(
+    moments([
+      ['performing', 'a'],
+      ['forgotten', 'a'],
+      ['preparing', 'a'],
+      ['moved', 'b'],
+    ] as const),
+  )('and the agent of the source is killed (%s): they are on %s, with the VM', async (point, where) => {
     const { a, b } = await hosts()
     const vmId = await pair.running('a', SHARED)
     const before = await take(a, vmId)
@@ -198,11 +201,13 @@ describe.skipIf(missing !== undefined)('a VM with snapshots that moves to anothe
     await expectOn(vmId, where, before)
   })
 
-  test.each([
-    ['opened', 'a'],
-    ['finished', 'b'],
-    ['arrived', 'b'],
-  ] as const)('and the agent of the target is killed (%s): they are on %s, with the VM', async (point, where) => {
+  test.each(
+    moments([
+      ['finished', 'b'],
+      ['opened', 'a'],
+      ['arrived', 'b'],
+    ] as const),
+  )('and the agent of the target is killed (%s): they are on %s, with the VM', async (point, where) => {
     const { a, b } = await hosts()
     const vmId = await pair.running('a', SHARED)
     const before = await take(a, vmId)
