@@ -10,7 +10,7 @@ readonly HOST_DATA_MB=4096
 readonly HOST_START_TIMEOUT_S=180
 # The TSC is told to be reliable, or a busy machine makes the kernel change to the HPET, where every look at the clock
 # is a device access that stops the other processor.
-readonly HOST_KERNEL_ARGS='quiet loglevel=4 mitigations=off audit=0 net.ifnames=0 systemd.show_status=0 clocksource=tsc tsc=reliable'
+readonly HOST_KERNEL_ARGS='quiet loglevel=4 mitigations=off audit=0 rcupdate.rcu_expedited=1 net.ifnames=0 systemd.show_status=0 clocksource=tsc tsc=reliable'
 
 address_of() { echo "10.99.0.$(($1 + 2))"; }
 
@@ -23,7 +23,7 @@ start_qemu() {
   [[ -z $state ]] || incoming=(-incoming "exec:cat '$state'")
   # Emulation on every machine: a test then means the same everywhere. The devices are those that can be migrated,
   # and a saved state fits only the very same ones.
-  inside "$dir" qemu-system-x86_64 -name "rig$number" -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max -smp 2 \
+  inside "$dir" qemu-system-x86_64 -name "rig$number" -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max -smp 1 \
     -m "$HOST_MEMORY_MB" -nodefaults -no-user-config -display none -no-reboot \
     -kernel "$dir/image/vmlinuz" -initrd "$dir/image/initrd.gz" \
     -append "root=/dev/vda rw console=ttyS0 $HOST_KERNEL_ARGS systemd.hostname=rig$number rig.host=$number" \
