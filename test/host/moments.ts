@@ -13,7 +13,7 @@ export function moments<T>(rows: readonly T[]): readonly T[] {
   return everyMoment ? rows : rows.filter((_row, index) => index % 4 === 0)
 }
 
-/** A test of a fault that takes about a minute to be noticed and to go, beside others of its kind that do not: in `host-faults` alone. */
-export function slowFault(name: string, run: () => Promise<void>): void {
-  if (everyMoment) test(name, run)
+/** A test of a fault that takes about a minute to be noticed and to go, beside others that do not: in `host-faults` or `rig-faults` alone. */
+export function slowFault(name: string, run: () => Promise<void>, timeoutMs?: number): void {
+  if (everyMoment) test(name, run, timeoutMs)
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { makeBootImage } from '../host/domains/boot-sector.ts'
+import { slowFault } from '../host/moments.ts'
 import { requirePrerequisite } from '../host/require.ts'
 import { NodeCallError } from '../control-plane/node-client.ts'
 import { until } from '../support/until.ts'
@@ -80,20 +81,24 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('the agent as a se
     }
   })
 
-  test('an agent that hangs is killed by the watchdog and started again', async () => {
-    // The agent looks at itself every ten seconds, and has five for the answer: with less, an emulated host that is busy looks like one that hangs.
-    await service.dropIn('watchdog', '[Service]\nWatchdogSec=20\n')
-    await service.control('restart')
-    const former = await mainPid()
-    // Fed for longer than its limit, it lives.
-    const fed = await rig.exec(`sleep 24; systemctl show --value --property=MainPID limiquantix-node`)
-    expect(fed.trim()).toBe(former)
-    await rig.exec(`kill -STOP ${former}`)
-    await service.restarted(former)
-    expect(await service.properties('NRestarts')).toEqual({ NRestarts: '1' })
-    expect(await rig.exec('journalctl --no-pager --output=cat --unit=limiquantix-node')).toContain('Watchdog timeout')
-    expect((await rig.http('GET', '/healthz')).status).toBe(200)
-  }, 300_000)
+  slowFault(
+    'an agent that hangs is killed by the watchdog and started again',
+    async () => {
+      // The agent looks at itself every ten seconds, and has five for the answer: with less, an emulated host that is busy looks like one that hangs.
+      await service.dropIn('watchdog', '[Service]\nWatchdogSec=20\n')
+      await service.control('restart')
+      const former = await mainPid()
+      // Fed for longer than its limit, it lives.
+      const fed = await rig.exec(`sleep 24; systemctl show --value --property=MainPID limiquantix-node`)
+      expect(fed.trim()).toBe(former)
+      await rig.exec(`kill -STOP ${former}`)
+      await service.restarted(former)
+      expect(await service.properties('NRestarts')).toEqual({ NRestarts: '1' })
+      expect(await rig.exec('journalctl --no-pager --output=cat --unit=limiquantix-node')).toContain('Watchdog timeout')
+      expect((await rig.http('GET', '/healthz')).status).toBe(200)
+    },
+    300_000,
+  )
 
   test('a wrong configuration ends the unit with 78, names the key, and is not tried again', async () => {
     await rig.exec(
