@@ -10,8 +10,8 @@ const HOST_MOMENTS = [
 ]
 /** Files of the rig with faults that take minutes each to come and go, or need whole guests. */
 const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,vm-disks}.test.ts']
-/** Files with faults of a minute among others, which the rig tier leaves out (test/host/moments.ts). */
-const RIG_MOMENTS = ['test/rig/{nfs-faults,service}.test.ts']
+/** Files of which the rig tier leaves out what takes minutes and is shown elsewhere too (test/host/moments.ts). */
+const RIG_MOMENTS = ['test/rig/{iscsi-conformance,nfs-faults,service}.test.ts']
 /** Files that need two hosts of their own, which takes minutes and all of the machine: run by name only. */
 const RIG_PAIR = ['test/rig/migration.test.ts']
 /** For test/host/moments.ts. */

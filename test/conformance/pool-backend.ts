@@ -66,8 +66,8 @@ const HOSTILE_NAMES = [
   '.limiquantix/volumes/x',
 ]
 
-/** Runs every promise of the storage contract (architecture.md 5) against one backend. */
-export function describePoolBackend(title: string, open: () => Promise<PoolFixture>): void {
+/** Runs every promise of the storage contract (architecture.md 5) against one backend; without `volumes` those about the pool alone. */
+export function describePoolBackend(title: string, open: () => Promise<PoolFixture>, { volumes = true } = {}): void {
   describe(`pool backend: ${title}`, () => {
     let fixture: PoolFixture
     let backend: PoolBackend
@@ -182,263 +182,268 @@ export function describePoolBackend(title: string, open: () => Promise<PoolFixtu
       expect(await fixture.contents()).toEqual([])
     })
 
-    test('create, get, list and diskSource agree', async () => {
-      await activate()
-      const made = await backend.createVolume(spec('vms/web_1/disk-0'), ctx)
-      expect(made).toMatchObject({
-        name: 'vms/web_1/disk-0',
-        virtualSizeBytes: 64 * MIB,
-        poolId: fixture.config.poolId,
+    const ofVolumes = () => {
+      test('create, get, list and diskSource agree', async () => {
+        await activate()
+        const made = await backend.createVolume(spec('vms/web_1/disk-0'), ctx)
+        expect(made).toMatchObject({
+          name: 'vms/web_1/disk-0',
+          virtualSizeBytes: 64 * MIB,
+          poolId: fixture.config.poolId,
+        })
+        expect(await backend.getVolume('vms/web_1/disk-0', ctx)).toEqual(made)
+        expect(await backend.listVolumes(ctx)).toEqual([made])
+        expect(await backend.diskSource('vms/web_1/disk-0', ctx)).toEqual(made.source)
+        expect((await backend.probe(ctx)).volumeCount).toBe(1)
       })
-      expect(await backend.getVolume('vms/web_1/disk-0', ctx)).toEqual(made)
-      expect(await backend.listVolumes(ctx)).toEqual([made])
-      expect(await backend.diskSource('vms/web_1/disk-0', ctx)).toEqual(made.source)
-      expect((await backend.probe(ctx)).volumeCount).toBe(1)
-    })
 
-    test('knows the places of its volumes, there or not, from others', async () => {
-      await activate()
-      const { source } = await backend.createVolume(spec('disk'), ctx)
-      await backend.deleteVolume('disk', ctx)
-      // A backend on the rig answers with a promise.
-      const holds = (place: string) => Promise.resolve(backend.holds(place))
-      expect(await holds(placeOf(source))).toBe(true)
-      for (const place of ['/etc/passwd', '/dev/vda', 'rbd:elsewhere/disk']) expect(await holds(place)).toBe(false)
-    })
+      test('knows the places of its volumes, there or not, from others', async () => {
+        await activate()
+        const { source } = await backend.createVolume(spec('disk'), ctx)
+        await backend.deleteVolume('disk', ctx)
+        // A backend on the rig answers with a promise.
+        const holds = (place: string) => Promise.resolve(backend.holds(place))
+        expect(await holds(placeOf(source))).toBe(true)
+        for (const place of ['/etc/passwd', '/dev/vda', 'rbd:elsewhere/disk']) expect(await holds(place)).toBe(false)
+      })
 
-    test('a missing volume is undefined, and has no disk source', async () => {
-      await activate()
-      expect(await backend.getVolume('nothing', ctx)).toBeUndefined()
-      expect(await reason(backend.diskSource('nothing', ctx))).toBe('VOLUME_NOT_FOUND')
-    })
+      test('a missing volume is undefined, and has no disk source', async () => {
+        await activate()
+        expect(await backend.getVolume('nothing', ctx)).toBeUndefined()
+        expect(await reason(backend.diskSource('nothing', ctx))).toBe('VOLUME_NOT_FOUND')
+      })
 
-    test('the same spec again is the same volume', async () => {
-      await activate()
-      const first = await backend.createVolume(spec('disk'), ctx)
-      const contents = await fixture.contents()
-      expect(await backend.createVolume(spec('disk'), ctx)).toEqual(first)
-      expect(await fixture.contents()).toEqual(contents)
-    })
+      test('the same spec again is the same volume', async () => {
+        await activate()
+        const first = await backend.createVolume(spec('disk'), ctx)
+        const contents = await fixture.contents()
+        expect(await backend.createVolume(spec('disk'), ctx)).toEqual(first)
+        expect(await fixture.contents()).toEqual(contents)
+      })
 
-    test.each([
-      ['size', { sizeBytes: 128 * MIB }],
-      ['owner', { owner: 'vm:2' }],
-    ] as const)('another %s under the same name is a conflict', async (_what, change) => {
-      await activate()
-      const first = await backend.createVolume(spec('disk'), ctx)
-      expect(await reason(backend.createVolume(spec('disk', change), ctx))).toBe('VOLUME_CONFLICT')
-      expect(await backend.getVolume('disk', ctx)).toEqual(first)
-    })
+      test.each([
+        ['size', { sizeBytes: 128 * MIB }],
+        ['owner', { owner: 'vm:2' }],
+      ] as const)('another %s under the same name is a conflict', async (_what, change) => {
+        await activate()
+        const first = await backend.createVolume(spec('disk'), ctx)
+        expect(await reason(backend.createVolume(spec('disk', change), ctx))).toBe('VOLUME_CONFLICT')
+        expect(await backend.getVolume('disk', ctx)).toEqual(first)
+      })
 
-    test('something foreign in the place of a volume is neither overwritten nor deleted', async () => {
-      await activate()
-      await fixture.plantForeign('disk')
-      const before = await fixture.contents()
-      expect(['DISK_FILE_FOREIGN', 'VOLUME_CONFLICT']).toContain(await reason(backend.createVolume(spec('disk'), ctx)))
-      expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('already-deleted')
-      expect(await reason(backend.deleteVolume('disk', ctx))).toBe('DISK_FILE_FOREIGN')
-      expect(await fixture.contents()).toEqual(before)
-      expect(await backend.listVolumes(ctx)).toEqual([])
-    })
+      test('something foreign in the place of a volume is neither overwritten nor deleted', async () => {
+        await activate()
+        await fixture.plantForeign('disk')
+        const before = await fixture.contents()
+        expect(['DISK_FILE_FOREIGN', 'VOLUME_CONFLICT']).toContain(
+          await reason(backend.createVolume(spec('disk'), ctx)),
+        )
+        expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('already-deleted')
+        expect(await reason(backend.deleteVolume('disk', ctx))).toBe('DISK_FILE_FOREIGN')
+        expect(await fixture.contents()).toEqual(before)
+        expect(await backend.listVolumes(ctx)).toEqual([])
+      })
 
-    test('deleting twice is success and leaves nothing', async () => {
-      await activate()
-      await backend.createVolume(spec('vms/a/disk'), ctx)
-      expect(await backend.deleteVolume('vms/a/disk', ctx)).toBe('deleted')
-      expect(await backend.deleteVolume('vms/a/disk', ctx)).toBe('already-deleted')
-      expect(await fixture.contents()).toEqual([])
-    })
+      test('deleting twice is success and leaves nothing', async () => {
+        await activate()
+        await backend.createVolume(spec('vms/a/disk'), ctx)
+        expect(await backend.deleteVolume('vms/a/disk', ctx)).toBe('deleted')
+        expect(await backend.deleteVolume('vms/a/disk', ctx)).toBe('already-deleted')
+        expect(await fixture.contents()).toEqual([])
+      })
 
-    test('with an owner, only its own volume is deleted, or one of an owner beneath it', async () => {
-      await activate()
-      await backend.createVolume(spec('disk'), ctx)
-      for (const other of ['vm:2', 'vm:1:part', 'v']) {
-        expect(await backend.deleteVolume('disk', ctx, other)).toBe('already-deleted')
-        expect(await backend.getVolume('disk', ctx)).toBeDefined()
-      }
-      expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('deleted')
-      await backend.createVolume(spec('disk', { owner: 'vm:1:part' }), ctx)
-      expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('deleted')
-    })
+      test('with an owner, only its own volume is deleted, or one of an owner beneath it', async () => {
+        await activate()
+        await backend.createVolume(spec('disk'), ctx)
+        for (const other of ['vm:2', 'vm:1:part', 'v']) {
+          expect(await backend.deleteVolume('disk', ctx, other)).toBe('already-deleted')
+          expect(await backend.getVolume('disk', ctx)).toBeDefined()
+        }
+        expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('deleted')
+        await backend.createVolume(spec('disk', { owner: 'vm:1:part' }), ctx)
+        expect(await backend.deleteVolume('disk', ctx, 'vm:1')).toBe('deleted')
+      })
 
-    test('refuses names that are none, everywhere', async () => {
-      await activate()
-      for (const name of HOSTILE_NAMES) {
-        const refused = [
-          await reason(backend.createVolume(spec(name), ctx)),
-          await reason(backend.getVolume(name, ctx)),
-          await reason(backend.deleteVolume(name, ctx)),
-          await reason(backend.diskSource(name, ctx)),
-        ]
-        expect(new Set(refused), JSON.stringify(name)).toEqual(new Set(['INVALID_NAME']))
-      }
-      expect(await fixture.contents()).toEqual([])
-    })
+      test('refuses names that are none, everywhere', async () => {
+        await activate()
+        for (const name of HOSTILE_NAMES) {
+          const refused = [
+            await reason(backend.createVolume(spec(name), ctx)),
+            await reason(backend.getVolume(name, ctx)),
+            await reason(backend.deleteVolume(name, ctx)),
+            await reason(backend.diskSource(name, ctx)),
+          ]
+          expect(new Set(refused), JSON.stringify(name)).toEqual(new Set(['INVALID_NAME']))
+        }
+        expect(await fixture.contents()).toEqual([])
+      })
 
-    test('of two creations at once that differ, one wins', async () => {
-      await activate()
-      const attempts = ['vm:1', 'vm:2', 'vm:3'].map((owner) =>
-        reason(backend.createVolume(spec('disk', { owner }), ctx)),
-      )
-      expect((await Promise.all(attempts)).sort()).toEqual(['VOLUME_CONFLICT', 'VOLUME_CONFLICT', 'no error'])
-      expect(await backend.listVolumes(ctx)).toHaveLength(1)
-    })
+      test('of two creations at once that differ, one wins', async () => {
+        await activate()
+        const attempts = ['vm:1', 'vm:2', 'vm:3'].map((owner) =>
+          reason(backend.createVolume(spec('disk', { owner }), ctx)),
+        )
+        expect((await Promise.all(attempts)).sort()).toEqual(['VOLUME_CONFLICT', 'VOLUME_CONFLICT', 'no error'])
+        expect(await backend.listVolumes(ctx)).toHaveLength(1)
+      })
 
-    test('creations at once that agree give one volume', async () => {
-      await activate()
-      const [one, other] = await Promise.all([
-        backend.createVolume(spec('disk'), ctx),
-        backend.createVolume(spec('disk'), ctx),
-      ])
-      expect(one).toEqual(other)
-    })
+      test('creations at once that agree give one volume', async () => {
+        await activate()
+        const [one, other] = await Promise.all([
+          backend.createVolume(spec('disk'), ctx),
+          backend.createVolume(spec('disk'), ctx),
+        ])
+        expect(one).toEqual(other)
+      })
 
-    test('an abort in the middle leaves nothing, and the name is free', async () => {
-      await activate()
-      const stall = await fixture.stall()
-      const controller = new AbortController()
-      const making = backend.createVolume(spec('vms/b/disk'), { ...ctx, signal: controller.signal })
-      const outcome = reason(making)
-      await stall.reached
-      expect(await fixture.contents()).not.toEqual([])
-      controller.abort(new AgentError('CANCELLED', 'the test gave up'))
-      expect(await outcome).toBe('CANCELLED')
-      await stall.end()
-      expect(await fixture.contents()).toEqual([])
-      expect((await backend.createVolume(spec('vms/b/disk', { owner: 'vm:2' }), ctx)).name).toBe('vms/b/disk')
-    })
+      test('an abort in the middle leaves nothing, and the name is free', async () => {
+        await activate()
+        const stall = await fixture.stall()
+        const controller = new AbortController()
+        const making = backend.createVolume(spec('vms/b/disk'), { ...ctx, signal: controller.signal })
+        const outcome = reason(making)
+        await stall.reached
+        expect(await fixture.contents()).not.toEqual([])
+        controller.abort(new AgentError('CANCELLED', 'the test gave up'))
+        expect(await outcome).toBe('CANCELLED')
+        await stall.end()
+        expect(await fixture.contents()).toEqual([])
+        expect((await backend.createVolume(spec('vms/b/disk', { owner: 'vm:2' }), ctx)).name).toBe('vms/b/disk')
+      })
 
-    test('resize grows, repeats without harm, and does not shrink', async (test) => {
-      if (backend.resize === undefined) test.skip('the backend does not resize')
-      await activate()
-      await backend.createVolume(spec('disk'), ctx)
-      expect((await backend.resize?.('disk', GIB, ctx))?.virtualSizeBytes).toBe(GIB)
-      expect((await backend.resize?.('disk', GIB, ctx))?.virtualSizeBytes).toBe(GIB)
-      expect(await reason(backend.resize?.('disk', MIB, ctx) ?? Promise.resolve())).toBe('VOLUME_TOO_SMALL')
-      // As it was asked for, whatever it grew to since.
-      expect((await backend.createVolume(spec('disk'), ctx)).virtualSizeBytes).toBe(GIB)
-    })
+      test('resize grows, repeats without harm, and does not shrink', async (test) => {
+        if (backend.resize === undefined) test.skip('the backend does not resize')
+        await activate()
+        await backend.createVolume(spec('disk'), ctx)
+        expect((await backend.resize?.('disk', GIB, ctx))?.virtualSizeBytes).toBe(GIB)
+        expect((await backend.resize?.('disk', GIB, ctx))?.virtualSizeBytes).toBe(GIB)
+        expect(await reason(backend.resize?.('disk', MIB, ctx) ?? Promise.resolve())).toBe('VOLUME_TOO_SMALL')
+        // As it was asked for, whatever it grew to since.
+        expect((await backend.createVolume(spec('disk'), ctx)).virtualSizeBytes).toBe(GIB)
+      })
 
-    test('refuses a format that its volumes do not have', async () => {
-      const { formats } = backend.traits
-      // Where all known ones are made, one that a caller without types could send.
-      const unknown = 'vmdk' as DiskFormat
-      const other = (['qcow2', 'raw'] as const).find((format) => !formats.includes(format)) ?? unknown
-      await activate()
-      expect(await reason(backend.createVolume(spec('disk', { format: other }), ctx))).toBe('INVALID_REQUEST')
-      expect(await fixture.contents()).toEqual([])
-    })
+      test('refuses a format that its volumes do not have', async () => {
+        const { formats } = backend.traits
+        // Where all known ones are made, one that a caller without types could send.
+        const unknown = 'vmdk' as DiskFormat
+        const other = (['qcow2', 'raw'] as const).find((format) => !formats.includes(format)) ?? unknown
+        await activate()
+        expect(await reason(backend.createVolume(spec('disk', { format: other }), ctx))).toBe('INVALID_REQUEST')
+        expect(await fixture.contents()).toEqual([])
+      })
 
-    test('a clone has the bytes of its source and neither sees what is written to the other', async () => {
-      await activate()
-      await backend.createVolume(spec('disk'), ctx)
-      await write('disk', 0, 1)
-      const wanted = { ...clone('copy', 'disk'), sizeBytes: 128 * MIB }
-      const made = await backend.createVolume(wanted, ctx)
-      expect(made.virtualSizeBytes).toBe(128 * MIB)
-      await write('copy', 0, 2)
-      await write('disk', 1, 3)
-      expect(await read('copy', 2)).toEqual([2, 0])
-      expect(await read('disk', 2)).toEqual([1, 3])
-
-      // Where the clone needs its source, the source stays; else the clone lives on.
-      const deleted = await reason(backend.deleteVolume('disk', ctx))
-      expect(['no error', 'VOLUME_IN_USE']).toContain(deleted)
-      expect(await read('copy', 1)).toEqual([2])
-      expect((await backend.createVolume(wanted, ctx)).source).toEqual(made.source)
-      expect(await backend.deleteVolume('copy', ctx)).toBe('deleted')
-      await backend.deleteVolume('disk', ctx)
-      expect(await fixture.contents()).toEqual([])
-    })
-
-    test('refuses a clone of nothing, and one that is smaller than its source', async () => {
-      await activate()
-      expect(await reason(backend.createVolume(clone('copy', 'nothing'), ctx))).toBe('VOLUME_NOT_FOUND')
-      expect(await fixture.contents()).toEqual([])
-      await backend.createVolume(spec('disk'), ctx)
-      const before = await fixture.contents()
-      const small = { ...clone('copy', 'disk'), sizeBytes: 32 * MIB }
-      expect(await reason(backend.createVolume(small, ctx))).toBe('VOLUME_TOO_SMALL')
-      expect(await fixture.contents()).toEqual(before)
-    })
-
-    test.each(['raw', 'qcow2'] as const)('copies a %s image into a volume that has more room', async (format) => {
-      await activate()
-      const source = await bytes.image(format, 5, ctx)
-      const copy = spec('images/base', { content: { type: 'copy', source }, owner: 'image:1' })
-      const small = { ...copy, sizeBytes: IMAGE_BYTES / 2 }
-      expect(await reason(backend.createVolume(small, ctx))).toBe('VOLUME_TOO_SMALL')
-      expect(await fixture.contents()).toEqual([])
-      const made = await backend.createVolume(copy, ctx)
-      expect(made.virtualSizeBytes).toBe(64 * MIB)
-      expect(await read('images/base', 2)).toEqual([5, 0])
-      expect(await backend.createVolume(copy, ctx)).toEqual(made)
-    })
-
-    test('refuses to copy an image that is missing', async () => {
-      await activate()
-      const source = { type: 'file', path: '/nowhere/image.raw', format: 'raw' } as const
-      const copy = spec('images/base', { content: { type: 'copy', source } })
-      expect(await reason(backend.createVolume(copy, ctx))).toBe('BACKING_FILE_MISSING')
-      expect(await fixture.contents()).toEqual([])
-    })
-
-    describe('snapshots', () => {
-      test('keep the bytes of their time for clones', async (test) => {
-        const { snapshots } = backend
-        if (snapshots === undefined) return test.skip('the backend has no snapshots')
+      test('a clone has the bytes of its source and neither sees what is written to the other', async () => {
         await activate()
         await backend.createVolume(spec('disk'), ctx)
         await write('disk', 0, 1)
-        const first = await snapshots.create('disk', 'before', ctx)
-        await write('disk', 0, 2)
-        expect(await snapshots.create('disk', 'before', ctx)).toEqual(first)
-        const second = await snapshots.create('disk', 'after', ctx)
-        expect(await snapshots.list('disk', ctx)).toEqual([first, second])
-        expect(second.createdAt).toBeGreaterThanOrEqual(first.createdAt)
+        const wanted = { ...clone('copy', 'disk'), sizeBytes: 128 * MIB }
+        const made = await backend.createVolume(wanted, ctx)
+        expect(made.virtualSizeBytes).toBe(128 * MIB)
+        await write('copy', 0, 2)
+        await write('disk', 1, 3)
+        expect(await read('copy', 2)).toEqual([2, 0])
+        expect(await read('disk', 2)).toEqual([1, 3])
 
-        await backend.createVolume(clone('copy', 'disk', 'before'), ctx)
-        expect(await read('copy', 1)).toEqual([1])
-        expect(await read('disk', 1)).toEqual([2])
-        expect(['no error', 'SNAPSHOT_IN_USE']).toContain(await reason(snapshots.delete('disk', 'before', ctx)))
-        expect(await read('copy', 1)).toEqual([1])
-        expect(await snapshots.delete('disk', 'after', ctx)).toBe('deleted')
-        expect(await snapshots.delete('disk', 'after', ctx)).toBe('already-deleted')
-        expect((await snapshots.list('disk', ctx)).map(({ name }) => name)).not.toContain('after')
-
-        await backend.deleteVolume('copy', ctx)
-        expect(await backend.deleteVolume('disk', ctx)).toBe('deleted')
+        // Where the clone needs its source, the source stays; else the clone lives on.
+        const deleted = await reason(backend.deleteVolume('disk', ctx))
+        expect(['no error', 'VOLUME_IN_USE']).toContain(deleted)
+        expect(await read('copy', 1)).toEqual([2])
+        expect((await backend.createVolume(wanted, ctx)).source).toEqual(made.source)
+        expect(await backend.deleteVolume('copy', ctx)).toBe('deleted')
+        await backend.deleteVolume('disk', ctx)
         expect(await fixture.contents()).toEqual([])
       })
 
-      test('go with their volume, and are not in a new one of its name', async (test) => {
-        const { snapshots } = backend
-        if (snapshots === undefined) return test.skip('the backend has no snapshots')
+      test('refuses a clone of nothing, and one that is smaller than its source', async () => {
         await activate()
-        await backend.createVolume(spec('disk'), ctx)
-        await snapshots.create('disk', 'one', ctx)
-        expect(await reason(backend.createVolume(clone('copy', 'disk', 'two'), ctx))).toBe('SNAPSHOT_NOT_FOUND')
-        expect(await backend.deleteVolume('disk', ctx)).toBe('deleted')
+        expect(await reason(backend.createVolume(clone('copy', 'nothing'), ctx))).toBe('VOLUME_NOT_FOUND')
         expect(await fixture.contents()).toEqual([])
-        expect(await snapshots.delete('disk', 'one', ctx)).toBe('already-deleted')
-        expect(await reason(snapshots.create('disk', 'one', ctx))).toBe('VOLUME_NOT_FOUND')
-        expect(await reason(snapshots.list('disk', ctx))).toBe('VOLUME_NOT_FOUND')
         await backend.createVolume(spec('disk'), ctx)
-        expect(await snapshots.list('disk', ctx)).toEqual([])
+        const before = await fixture.contents()
+        const small = { ...clone('copy', 'disk'), sizeBytes: 32 * MIB }
+        expect(await reason(backend.createVolume(small, ctx))).toBe('VOLUME_TOO_SMALL')
+        expect(await fixture.contents()).toEqual(before)
       })
 
-      test('have names like components of volume names', async (test) => {
-        const { snapshots } = backend
-        if (snapshots === undefined) return test.skip('the backend has no snapshots')
+      test.each(['raw', 'qcow2'] as const)('copies a %s image into a volume that has more room', async (format) => {
         await activate()
-        await backend.createVolume(spec('disk'), ctx)
-        for (const name of [...HOSTILE_NAMES, 'a/b', 'disk@one']) {
-          expect(await reason(snapshots.create('disk', name, ctx)), JSON.stringify(name)).toBe('INVALID_NAME')
-          expect(await reason(snapshots.delete('disk', name, ctx)), JSON.stringify(name)).toBe('INVALID_NAME')
-        }
-        expect(await snapshots.list('disk', ctx)).toEqual([])
+        const source = await bytes.image(format, 5, ctx)
+        const copy = spec('images/base', { content: { type: 'copy', source }, owner: 'image:1' })
+        const small = { ...copy, sizeBytes: IMAGE_BYTES / 2 }
+        expect(await reason(backend.createVolume(small, ctx))).toBe('VOLUME_TOO_SMALL')
+        expect(await fixture.contents()).toEqual([])
+        const made = await backend.createVolume(copy, ctx)
+        expect(made.virtualSizeBytes).toBe(64 * MIB)
+        expect(await read('images/base', 2)).toEqual([5, 0])
+        expect(await backend.createVolume(copy, ctx)).toEqual(made)
       })
-    })
+
+      test('refuses to copy an image that is missing', async () => {
+        await activate()
+        const source = { type: 'file', path: '/nowhere/image.raw', format: 'raw' } as const
+        const copy = spec('images/base', { content: { type: 'copy', source } })
+        expect(await reason(backend.createVolume(copy, ctx))).toBe('BACKING_FILE_MISSING')
+        expect(await fixture.contents()).toEqual([])
+      })
+
+      describe('snapshots', () => {
+        test('keep the bytes of their time for clones', async (test) => {
+          const { snapshots } = backend
+          if (snapshots === undefined) return test.skip('the backend has no snapshots')
+          await activate()
+          await backend.createVolume(spec('disk'), ctx)
+          await write('disk', 0, 1)
+          const first = await snapshots.create('disk', 'before', ctx)
+          await write('disk', 0, 2)
+          expect(await snapshots.create('disk', 'before', ctx)).toEqual(first)
+          const second = await snapshots.create('disk', 'after', ctx)
+          expect(await snapshots.list('disk', ctx)).toEqual([first, second])
+          expect(second.createdAt).toBeGreaterThanOrEqual(first.createdAt)
+
+          await backend.createVolume(clone('copy', 'disk', 'before'), ctx)
+          expect(await read('copy', 1)).toEqual([1])
+          expect(await read('disk', 1)).toEqual([2])
+          expect(['no error', 'SNAPSHOT_IN_USE']).toContain(await reason(snapshots.delete('disk', 'before', ctx)))
+          expect(await read('copy', 1)).toEqual([1])
+          expect(await snapshots.delete('disk', 'after', ctx)).toBe('deleted')
+          expect(await snapshots.delete('disk', 'after', ctx)).toBe('already-deleted')
+          expect((await snapshots.list('disk', ctx)).map(({ name }) => name)).not.toContain('after')
+
+          await backend.deleteVolume('copy', ctx)
+          expect(await backend.deleteVolume('disk', ctx)).toBe('deleted')
+          expect(await fixture.contents()).toEqual([])
+        })
+
+        test('go with their volume, and are not in a new one of its name', async (test) => {
+          const { snapshots } = backend
+          if (snapshots === undefined) return test.skip('the backend has no snapshots')
+          await activate()
+          await backend.createVolume(spec('disk'), ctx)
+          await snapshots.create('disk', 'one', ctx)
+          expect(await reason(backend.createVolume(clone('copy', 'disk', 'two'), ctx))).toBe('SNAPSHOT_NOT_FOUND')
+          expect(await backend.deleteVolume('disk', ctx)).toBe('deleted')
+          expect(await fixture.contents()).toEqual([])
+          expect(await snapshots.delete('disk', 'one', ctx)).toBe('already-deleted')
+          expect(await reason(snapshots.create('disk', 'one', ctx))).toBe('VOLUME_NOT_FOUND')
+          expect(await reason(snapshots.list('disk', ctx))).toBe('VOLUME_NOT_FOUND')
+          await backend.createVolume(spec('disk'), ctx)
+          expect(await snapshots.list('disk', ctx)).toEqual([])
+        })
+
+        test('have names like components of volume names', async (test) => {
+          const { snapshots } = backend
+          if (snapshots === undefined) return test.skip('the backend has no snapshots')
+          await activate()
+          await backend.createVolume(spec('disk'), ctx)
+          for (const name of [...HOSTILE_NAMES, 'a/b', 'disk@one']) {
+            expect(await reason(snapshots.create('disk', name, ctx)), JSON.stringify(name)).toBe('INVALID_NAME')
+            expect(await reason(snapshots.delete('disk', name, ctx)), JSON.stringify(name)).toBe('INVALID_NAME')
+          }
+          expect(await snapshots.list('disk', ctx)).toEqual([])
+        })
+      })
+    }
+    if (volumes) ofVolumes()
 
     describe('under the pool manager', () => {
       let made: PoolManager | undefined

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest'
 import { describePoolBackend } from '../conformance/pool-backend.ts'
+import { everyMoment } from '../host/moments.ts'
 import { requirePrerequisite } from '../host/require.ts'
 import { blankLuns, clearInitiator } from './iscsi-server.ts'
 import { startRemoteBackends, type RemoteBackends } from './remote-backends.ts'
@@ -21,5 +22,6 @@ describe.skipIf(await requirePrerequisite('rig', missingRig))('iSCSI pools on a 
     await clear()
   })
 
-  describePoolBackend('ISCSI', () => backends.fixture('iscsi', {}))
+  // What is in the group on the LUN is made by the same code, and takes as long, as in an LVM pool.
+  describePoolBackend('ISCSI', () => backends.fixture('iscsi', {}), { volumes: everyMoment })
 })
