@@ -8,8 +8,8 @@ const HOST_MOMENTS = [
   'test/host/domains/{migration-post-copy,migration-snapshots,two-hosts-ceph}.test.ts',
   'test/host/{agent/agent,images/killed-downloads}.test.ts',
 ]
-/** Files of the rig with faults that take minutes each to come and go, or need whole guests. */
-const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,vm-disks}.test.ts']
+/** Files of the rig with faults that take minutes each to come and go, or need whole guests, or strace, which slows everything down. */
+const RIG_FAULTS = ['test/rig/{cephfs,iscsi,lvm}-faults.test.ts', 'test/rig/{nfs-outage,nfs-traced,vm-disks}.test.ts']
 /** Files of which the rig tier leaves out what takes minutes and is shown elsewhere too (test/host/moments.ts). */
 const RIG_MOMENTS = ['test/rig/{iscsi-conformance,nfs-faults,service}.test.ts']
 /** Files that need two hosts of their own, which takes minutes and all of the machine: run by name only. */
