@@ -121,13 +121,17 @@ export async function removeRecord(records: FileHandle, name: string): Promise<v
   await records.sync()
 }
 
-/** Removes what writes beside the records left that were cut off, here or on another host. */
+/** Removes what writes beside the records left that were cut off, here or on another host. Errors: those of poolError. */
 export async function sweepCutOff(records: FileHandle): Promise<void> {
   for (const name of await readdir(at(records, '.'))) {
     if (!name.startsWith('.') || !name.endsWith(TEMP_SUFFIX)) continue
     const temp = at(records, name)
-    const facts = await lstat(temp).catch(() => undefined)
-    if (facts !== undefined && Date.now() - facts.mtimeMs > CUT_OFF_AFTER_MS) await rm(temp, { force: true })
+    try {
+      if (Date.now() - (await lstat(temp)).mtimeMs > CUT_OFF_AFTER_MS) await rm(temp, { force: true })
+    } catch (error) {
+      // Its write has ended meanwhile.
+      if (errnoOf(error) !== 'ENOENT') throw poolError(error, name)
+    }
   }
 }
 
