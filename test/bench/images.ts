@@ -13,7 +13,7 @@ import type { ImageSection } from './images/section.ts'
 import { together } from './images/together.ts'
 import { wrapped } from './images/wrapped.ts'
 
-const SECTIONS: readonly ImageSection[] = [plain, wrapped, converted, together, connections]
+const SECTIONS: readonly ImageSection[] = [plain, ...wrapped, converted, together, connections]
 
 const { values, positionals: wanted } = parseArgs({
   allowPositionals: true,
