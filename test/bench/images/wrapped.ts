@@ -23,7 +23,7 @@ interface Packing {
 const XZ: Packing = { suffix: 'xz', pack: ['xz', '-1', '-T0', '-k'], unpack: 'xz -dc' }
 const ZST: Packing = { suffix: 'zst', pack: ['zstd', '-q', '-3', '-T0', '-k'], unpack: 'zstd -dcq' }
 
-/** Compressed images: the whole job (received, hashed, unpacked, judged, durable, published) beside the decompressor alone on a local file, and beside what it takes to have the same by hand. */
+/** Compressed images: the whole job (received, hashed, unpacked, judged, durable, published) beside the decompressor alone on a local file, whose bytes the next power cut takes, with a sync, and beside what it takes to have all of it by hand. */
 export const wrapped: readonly ImageSection[] = [XZ, ZST].map((packing) => ({
   name: packing.suffix,
   run: (bench) => run(bench, packing),
@@ -42,11 +42,15 @@ async function run(bench: ImageBench, { suffix, pack, unpack }: Packing): Promis
   const rows = await sideBySide(bench, packed, [
     { name: `${unpack} > file`, run: (place, file) => shell(`${unpack} '${packed}' > "$1"`, place, file) },
     {
+      name: `${unpack} > file, then sync of the file`,
+      run: (place, file) => shell(`${unpack} '${packed}' > "$1" && sync "$1"`, place, file),
+    },
+    {
       name: `curl | ${unpack} > file`,
       run: (place, file) => shell(`curl -sf "$0" | ${unpack} > "$1"`, place, file),
     },
     {
-      name: 'the same, both digests, sync',
+      name: `curl | ${unpack} > file, both digests, then sync`,
       run: (place, file) => shell(verified, place, file),
     },
     {
