@@ -1,15 +1,10 @@
 import type { OnReadOpts, Socket } from 'node:net'
+import type { ByteMemory } from './byte-stream.ts'
 
-/** Where received bytes go. Memory is offered by the sink, so that a socket can read straight into it. */
-export interface ByteSink {
-  /** Memory for the next bytes; undefined while the sink is full. */
-  space(): Uint8Array | undefined
-  /** `bytes` were put at the start of what `space` returned. */
-  advance(bytes: number): void
+/** Where received bytes go: into its memory, or as they come. */
+export interface ByteSink extends ByteMemory {
   /** Takes a copy of `chunk` whatever its size; false asks to pause until `onSpace` is called. */
   write(chunk: Uint8Array): boolean
-  /** Set by the producer; called when a full sink has space again. */
-  onSpace: (() => void) | undefined
 }
 
 /**

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import type { Writable } from 'node:stream'
 import { AgentError, errorText } from '../core/errors.ts'
+import type { ByteMemory, ByteStream } from './byte-stream.ts'
 import { hostConfinement } from './confine.ts'
 import { environmentWithin, type Confinement } from './confinement.ts'
 import { ProcessOutput } from './process-output.ts'
@@ -23,15 +24,40 @@ const MAX_TIME_MS = 24 * 60 * 60_000
 
 /**
  * Runs a filter on bytes nobody vouches for, as fast as its output is taken: as nobody, without capabilities, network or other files than programs (as this host lets the agent confine it), with limits of memory and files,
- * ended with this process. A piece is good until the next one is asked for. Give up the iteration to end it. Errors, at the end of the bytes: COMMAND_FAILED (exit code, end of stderr), COMMAND_MISSING, what `input` throws, the abort reason.
+ * ended with this process. It starts when the first piece is asked for. Give up the iteration to end it. Errors, at the end of the bytes: COMMAND_FAILED (exit code, end of stderr), COMMAND_MISSING, what `input` throws,
+ * the abort reason.
  */
-export async function* runFilter(
+export function runFilter(
   command: FilterCommand,
+  signal: AbortSignal,
+  confinement?: Confinement,
+): Required<ByteStream> {
+  let output: ProcessOutput | undefined
+  let target: ByteMemory | undefined
+  const onOpen = (opened: ProcessOutput) => {
+    output = opened
+    if (target !== undefined) output.divert(target)
+  }
+  const bytes = outputOf(command, onOpen, signal, confinement)
+  return {
+    [Symbol.asyncIterator]: () => bytes,
+    pour: async (memory) => {
+      target = memory
+      output?.divert(memory)
+      for await (const _ of bytes) void _
+    },
+  }
+}
+
+async function* outputOf(
+  command: FilterCommand,
+  onOpen: (output: ProcessOutput) => void,
   signal: AbortSignal,
   confinement?: Confinement,
 ): AsyncGenerator<Buffer> {
   const cage = confinement ?? (await hostConfinement())
   const output = await ProcessOutput.open()
+  onOpen(output)
   if (signal.aborted) output.close()
   signal.throwIfAborted()
   const { input } = command
@@ -54,7 +80,12 @@ export async function* runFilter(
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
     stopped ??= Promise.resolve(cage.stop?.(id)).catch(() => undefined)
   }
-  signal.addEventListener('abort', stop, { once: true })
+  const giveUp = () => {
+    // Nobody may have space for what is there.
+    output.close()
+    stop()
+  }
+  signal.addEventListener('abort', giveUp, { once: true })
   let stderr = ''
   child.stderr?.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-STDERR_TAIL)))
   const ended = new Promise<number | string>((resolve) => {
@@ -73,7 +104,7 @@ export async function* runFilter(
     if (failure !== undefined) throw failure
     if (end !== 0) throw failed(command, end, stderr)
   } finally {
-    signal.removeEventListener('abort', stop)
+    signal.removeEventListener('abort', giveUp)
     output.close()
     stop()
     await Promise.all([ended, stopped])

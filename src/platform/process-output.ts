@@ -4,6 +4,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { ByteRing } from './byte-ring.ts'
+import type { ByteMemory } from './byte-stream.ts'
 
 const RING_BYTES = 1024 * 1024
 /** About what the kernel keeps for a socket. */
@@ -15,14 +16,15 @@ const READ_BYTES = 256 * 1024
 export class ProcessOutput {
   /** The end of the child, for `stdio` of spawn; to be destroyed when the child has it. */
   readonly theirs: Socket
-  /** The bytes up to the end, when nobody has `theirs` any more. A piece is good until the next one is asked for. */
+  /** The bytes up to the end, when nobody has `theirs` any more, unless they were diverted. A piece is good until the next one is asked for. */
   readonly bytes: AsyncIterable<Buffer>
   readonly #ours: Socket
+  readonly #ring: ByteRing
 
-  private constructor(theirs: Socket, ours: Socket, bytes: AsyncIterable<Buffer>) {
+  private constructor(theirs: Socket, ours: Socket, ring: ByteRing) {
     this.theirs = theirs
     this.#ours = ours
-    this.bytes = bytes
+    this.bytes = this.#ring = ring
   }
 
   static async open(): Promise<ProcessOutput> {
@@ -51,9 +53,15 @@ export class ProcessOutput {
     }
   }
 
-  /** Takes no more. */
+  /** Reads what was not taken yet into `memory`; `bytes` has no more pieces, and ends at the end. */
+  divert(memory: ByteMemory): void {
+    this.#ring.divert(memory)
+  }
+
+  /** Takes no more; what was not taken is gone. */
   close(): void {
     this.theirs.destroy()
     this.#ours.destroy()
+    this.#ring.drop()
   }
 }

@@ -1,10 +1,14 @@
+import { fill, pourInto, type ByteMemory, type ByteStream } from '../../platform/byte-stream.ts'
+
 /** Takes a stream of bytes in pieces of known length. A piece of the stream may be void when the next one is asked for; so are then the pieces of `stream` and what `peek` returned. */
 export class ByteReader {
+  readonly #stream: ByteStream
   readonly #source: AsyncIterator<Buffer>
   #rest: Buffer = Buffer.alloc(0)
   #taken = 0
 
-  constructor(source: AsyncIterable<Buffer>) {
+  constructor(source: ByteStream) {
+    this.#stream = source
     this.#source = source[Symbol.asyncIterator]()
   }
 
@@ -39,6 +43,15 @@ export class ByteReader {
       this.#advance(part.length)
       yield part
     }
+  }
+
+  /** Brings all that is left into `memory`. Errors: those of the source, the abort reason. */
+  async pour(memory: ByteMemory, signal: AbortSignal): Promise<void> {
+    await fill(memory, this.#rest, signal)
+    this.#advance(this.#rest.length)
+    if (this.#stream.pour !== undefined) return this.#stream.pour(memory, signal)
+    const source = this.#source
+    return pourInto(memory, { [Symbol.asyncIterator]: () => source }, signal)
   }
 
   /** Passes over `length` bytes; returns how many there were. */

@@ -1,5 +1,6 @@
 import { MIB } from '../../core/bytes.ts'
 import { AgentError, isAgentError } from '../../core/errors.ts'
+import type { ByteStream } from '../../platform/byte-stream.ts'
 import { runFilter } from '../../platform/filter-process.ts'
 import type { FileSignature } from '../file-signature.ts'
 
@@ -26,19 +27,28 @@ export function isCompressed(signature: FileSignature): boolean {
 }
 
 /** The bytes inside a compressed stream. Errors: WRAPPER_DAMAGED, COMMAND_MISSING, what `input` throws, the abort reason. */
-export async function* decompress(
+export function decompress(
   signature: FileSignature,
   input: { readonly fd: number } | AsyncIterable<Buffer>,
   signal: AbortSignal,
-): AsyncGenerator<Buffer> {
+): ByteStream {
   const tool = DECOMPRESSORS[signature]
   if (tool === undefined) throw new RangeError(`${signature} is no compression`)
-  try {
-    yield* runFilter({ ...tool, input, maxMemoryBytes: MAX_MEMORY_BYTES }, signal)
-  } catch (error) {
+  const output = runFilter({ ...tool, input, maxMemoryBytes: MAX_MEMORY_BYTES }, signal)
+  const rethrow = (error: unknown): never => {
     if (!isAgentError(error, 'COMMAND_FAILED')) throw error
     throw new AgentError('WRAPPER_DAMAGED', `the ${signature} stream cannot be read: ${error.message}`, {
       cause: error,
     })
+  }
+  return {
+    async *[Symbol.asyncIterator]() {
+      try {
+        yield* output
+      } catch (error) {
+        rethrow(error)
+      }
+    },
+    pour: (memory) => output.pour(memory, signal).catch(rethrow),
   }
 }

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { AgentError } from '../../core/errors.ts'
+import type { ByteStream } from '../../platform/byte-stream.ts'
 import { fileSignature, SIGNATURE_BYTES, type FileSignature } from '../file-signature.ts'
 import { ByteReader } from './byte-reader.ts'
 import { decompress, isCompressed } from './decompress.ts'
@@ -9,7 +10,7 @@ import { zipImage } from './zip-image.ts'
 /** The disk image inside a file, as a stream, and what was taken off, outermost first; no layers = the file itself. */
 export interface PeeledImage {
   readonly layers: readonly FileSignature[]
-  readonly bytes: AsyncIterable<Buffer>
+  readonly bytes: ByteStream
 }
 
 /** A compressed archive with a compressed member has three. */
@@ -29,7 +30,7 @@ export function isStreamed(signature: FileSignature): boolean {
 /** Like `peel`, for the bytes of a file that begins with `outermost`, one of which isStreamed is true. */
 export async function peelStream(
   outermost: FileSignature,
-  bytes: AsyncIterable<Buffer>,
+  bytes: ByteStream,
   signal: AbortSignal,
 ): Promise<PeeledImage> {
   return further(outermost, outermost === 'tar' ? tarImage(bytes) : decompress(outermost, bytes, signal), signal)
@@ -47,11 +48,7 @@ export async function peel(file: FileHandle, signal: AbortSignal): Promise<Peele
   return first === undefined ? { layers: [], bytes: readAll(file) } : further(outermost, first, signal)
 }
 
-async function further(
-  outermost: FileSignature,
-  first: AsyncIterable<Buffer>,
-  signal: AbortSignal,
-): Promise<PeeledImage> {
+async function further(outermost: FileSignature, first: ByteStream, signal: AbortSignal): Promise<PeeledImage> {
   const layers = [outermost]
   for (let source = first; ;) {
     const reader = new ByteReader(source)
@@ -74,17 +71,28 @@ async function outermostLayer(
   signature: FileSignature,
   file: FileHandle,
   signal: AbortSignal,
-): Promise<AsyncIterable<Buffer> | undefined> {
+): Promise<ByteStream | undefined> {
   if (isCompressed(signature)) return decompress(signature, { fd: file.fd }, signal)
   if (signature === 'zip') return zipImage(file, signal)
   return signature === 'tar' ? tarImage(readAll(file)) : undefined
 }
 
-async function* closing(reader: ByteReader): AsyncGenerator<Buffer> {
-  try {
-    yield* reader.stream()
-  } finally {
-    await reader.close()
+function closing(reader: ByteReader): ByteStream {
+  return {
+    async *[Symbol.asyncIterator]() {
+      try {
+        yield* reader.stream()
+      } finally {
+        await reader.close()
+      }
+    },
+    async pour(memory, signal) {
+      try {
+        await reader.pour(memory, signal)
+      } finally {
+        await reader.close()
+      }
+    },
   }
 }
 

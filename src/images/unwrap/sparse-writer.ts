@@ -2,6 +2,7 @@ import path from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import { MIB } from '../../core/bytes.ts'
 import { quote } from '../../core/ids.ts'
+import { fillNow, type ByteMemory } from '../../platform/byte-stream.ts'
 import { poolError } from '../../storage/worker/errno.ts'
 import { alignedMemory } from '../aligned-memory.ts'
 import { BLOCK_BYTES, openForWriting } from '../direct-file.ts'
@@ -16,7 +17,10 @@ const SYNC_EVERY_BYTES = 64 * MIB
 const ZEROS = Buffer.alloc(HOLE_BYTES)
 
 /** A new file that is hashed while it is written, zeros left out as holes, through a ring of 8 chunks of 1 MiB past the page cache where the file system can do that; elsewhere a sync every 64 MiB bounds the dirty pages. */
-export class SparseWriter {
+export class SparseWriter implements ByteMemory {
+  onSpace: (() => void) | undefined
+  /** Rejects with the first error of the disk or the hash thread. */
+  readonly failure: Promise<never>
   /** Bytes taken so far, holes included. */
   bytes = 0
   /** Bytes on their way to the disk or there, holes left out. */
@@ -29,7 +33,7 @@ export class SparseWriter {
   readonly #free: number[] = []
   /** What still needs each chunk: the disk and the hash thread. */
   readonly #users = new Array<number>(CHUNKS).fill(0)
-  readonly #failure = Promise.withResolvers<never>()
+  readonly #fail: (error: unknown) => void
   #current: number | undefined = 0
   #filled = 0
   #unsynced = 0
@@ -43,13 +47,11 @@ export class SparseWriter {
     const memory = alignedMemory(CHUNKS * CHUNK_BYTES)
     this.#memory = Buffer.from(memory)
     for (let chunk = 1; chunk < CHUNKS; chunk++) this.#free.push(chunk)
-    this.#failure.promise.catch(() => undefined)
-    this.#hash = new HashThread(
-      algorithms,
-      memory,
-      (chunk) => this.#release(chunk),
-      (error) => this.#fail(error),
-    )
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => undefined)
+    this.failure = promise
+    this.#fail = (error) => reject(poolError(error, name))
+    this.#hash = new HashThread(algorithms, memory, (chunk) => this.#release(chunk), this.#fail)
   }
 
   /** Creates `file`, which must be new. Errors: POOL_FULL, POOL_NOT_WRITABLE, POOL_IO_ERROR. */
@@ -58,29 +60,23 @@ export class SparseWriter {
     return new SparseWriter(handle, direct, quote(path.basename(file)), algorithms)
   }
 
-  /** Takes a copy of the bytes: at once (undefined), or when the promise resolves. Errors: those of create. */
-  write(bytes: Buffer): Promise<void> | undefined {
-    const rest = this.#take(bytes)
-    return rest.length === 0 ? undefined : this.#takeLater(rest)
-  }
-
-  async #takeLater(bytes: Buffer): Promise<void> {
-    for (let rest = bytes; rest.length > 0; rest = this.#take(rest)) {
-      while (this.#current === undefined) await this.#change()
+  /** Takes a copy of the bytes. Errors: those of create. */
+  async write(bytes: Buffer): Promise<void> {
+    for (let done = fillNow(this, bytes); done < bytes.length; done += fillNow(this, bytes.subarray(done))) {
+      await this.#change()
     }
   }
 
-  // What there is no room for.
-  #take(bytes: Buffer): Buffer {
-    let rest = bytes
-    while (rest.length > 0 && this.#current !== undefined) {
-      const count = rest.copy(this.#memory, this.#current * CHUNK_BYTES + this.#filled, 0, CHUNK_BYTES - this.#filled)
-      this.#filled += count
-      this.bytes += count
-      rest = rest.subarray(count)
-      if (this.#filled === CHUNK_BYTES) this.#submit()
-    }
-    return rest
+  space(): Uint8Array | undefined {
+    if (this.#current === undefined) return undefined
+    const start = this.#current * CHUNK_BYTES
+    return this.#memory.subarray(start + this.#filled, start + CHUNK_BYTES)
+  }
+
+  advance(bytes: number): void {
+    this.#filled += bytes
+    this.bytes += bytes
+    if (this.#filled === CHUNK_BYTES) this.#submit()
   }
 
   /** Waits until everything is hashed and on disk; the file has exactly the bytes that were written. */
@@ -111,10 +107,7 @@ export class SparseWriter {
     const length = this.#filled
     this.#users[chunk] = 2
     this.#hash.push(chunk, chunk * CHUNK_BYTES, length)
-    this.#writeChunk(chunk, length, this.bytes - length).then(
-      () => this.#release(chunk),
-      (error: unknown) => this.#fail(error),
-    )
+    this.#writeChunk(chunk, length, this.bytes - length).then(() => this.#release(chunk), this.#fail)
     this.#filled = 0
     this.#current = this.#free.pop()
   }
@@ -146,19 +139,19 @@ export class SparseWriter {
     const users = (this.#users[chunk] ?? 1) - 1
     this.#users[chunk] = users
     if (users === 0) {
-      if (this.#current === undefined) this.#current = chunk
-      else this.#free.push(chunk)
+      if (this.#current === undefined) {
+        this.#current = chunk
+        this.onSpace?.()
+      } else {
+        this.#free.push(chunk)
+      }
     }
     this.#changed.resolve()
   }
 
-  #fail(error: unknown): void {
-    this.#failure.reject(poolError(error, this.#name))
-  }
-
   async #change(): Promise<void> {
     this.#changed = Promise.withResolvers()
-    await Promise.race([this.#changed.promise, this.#failure.promise])
+    await Promise.race([this.#changed.promise, this.failure])
   }
 }
 

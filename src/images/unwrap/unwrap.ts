@@ -3,6 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { formatBytes, GIB } from '../../core/bytes.ts'
 import { AgentError } from '../../core/errors.ts'
+import { pourInto, type ByteMemory, type ByteStream } from '../../platform/byte-stream.ts'
 import { SIGNATURE_BYTES, type FileSignature } from '../file-signature.ts'
 import { keepSpace } from '../keep-space.ts'
 import type { DigestAlgorithm, Digests } from '../verify.ts'
@@ -77,19 +78,77 @@ export async function takeOut(
   const timer = setInterval(tick, TICK_MS)
   try {
     const { layers, bytes } = await source(signal)
-    for await (const chunk of bytes) {
-      const full = writer.write(chunk)
-      if (full !== undefined) await full
-      const wait = room(writer.bytes, signal)
-      if (wait !== undefined) await wait
-      signal.throwIfAborted()
-    }
+    await takeAll(bytes, new RoomyMemory(writer, (unpacked) => room(unpacked, signal)), stop, signal)
     const result = await writer.finish()
     report()
     return { layers, ...result }
   } finally {
     clearInterval(timer)
     await writer.close()
+  }
+}
+
+// Nothing is taken any more when it resolves or rejects.
+async function takeAll(
+  bytes: ByteStream,
+  memory: RoomyMemory,
+  stop: AbortController,
+  signal: AbortSignal,
+): Promise<void> {
+  const taking = pourInto(memory, bytes, signal)
+  try {
+    await Promise.race([taking, memory.failure])
+  } catch (error) {
+    stop.abort(error)
+    await Promise.allSettled([taking])
+    throw error
+  }
+}
+
+/** The memory of a writer, which has no space while `room` makes it wait. */
+class RoomyMemory implements ByteMemory {
+  onSpace: (() => void) | undefined
+  /** Rejects with the first error of the writer, or of `room`. */
+  readonly failure: Promise<never>
+  readonly #writer: SparseWriter
+  readonly #room: (unpacked: number) => Promise<void> | undefined
+  readonly #fail: (error: unknown) => void
+  #waits = false
+
+  constructor(writer: SparseWriter, room: (unpacked: number) => Promise<void> | undefined) {
+    this.#writer = writer
+    this.#room = room
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => undefined)
+    this.failure = promise
+    this.#fail = reject
+    writer.failure.catch(reject)
+    writer.onSpace = () => this.#tell()
+  }
+
+  space(): Uint8Array | undefined {
+    return this.#waits ? undefined : this.#writer.space()
+  }
+
+  advance(bytes: number): void {
+    this.#writer.advance(bytes)
+    try {
+      const wait = this.#room(this.#writer.bytes)
+      if (wait !== undefined) this.#waitFor(wait).catch(this.#fail)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  async #waitFor(room: Promise<void>): Promise<void> {
+    this.#waits = true
+    await room
+    this.#waits = false
+    this.#tell()
+  }
+
+  #tell(): void {
+    if (this.space() !== undefined) this.onSpace?.()
   }
 }
 
