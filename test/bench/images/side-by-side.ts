@@ -32,7 +32,11 @@ export async function sideBySide(
   try {
     const [place] = (await once(server, 'message')) as [Source]
     for (let round = 0; round < rounds; round++) {
-      for (const [index, contender] of contenders.entries()) {
+      for (let turn = 0; turn < contenders.length; turn++) {
+        // Whoever comes first finds other memory free than whoever follows: each round begins with another one.
+        const index = (round + turn) % contenders.length
+        const contender = contenders[index]
+        if (contender === undefined) continue
         const file = path.join(directory, `bench-${round}.img`)
         runs[index]?.push(await contender.run(place, file))
         await rm(file, { force: true })
