@@ -82,7 +82,7 @@ export class ProcessOutput {
 }
 
 /**
- * How fast a child writes. Slow ones write few bytes at once (xz 8 KiB): a reader that wakes for each of them costs the writer a wake-up each time, which is a twentieth of what unpacking them costs.
+ * How fast a child writes. Slow ones write few bytes at once (xz 8 KiB): a reader that wakes for each of them costs the writer a wake-up each time, and a tenth of its time.
  */
 class Pace {
   #bytes = 0

@@ -97,7 +97,7 @@ async function takeAll(
 ): Promise<void> {
   const taking = pourInto(memory, bytes, signal)
   try {
-    await Promise.race([taking, memory.failure])
+    await Promise.race([taking.then(() => memory.granted), memory.failure])
   } catch (error) {
     stop.abort(error)
     await Promise.allSettled([taking])
@@ -113,6 +113,7 @@ class RoomyMemory implements ByteMemory {
   readonly #writer: SparseWriter
   readonly #room: (unpacked: number) => Promise<void> | undefined
   readonly #fail: (error: unknown) => void
+  #granted = Promise.resolve()
   #waits = false
 
   constructor(writer: SparseWriter, room: (unpacked: number) => Promise<void> | undefined) {
@@ -126,6 +127,11 @@ class RoomyMemory implements ByteMemory {
     writer.onSpace = () => this.#tell()
   }
 
+  /** Resolves when `room` has agreed to everything that came. */
+  get granted(): Promise<void> {
+    return this.#granted
+  }
+
   space(): Uint8Array | undefined {
     return this.#waits ? undefined : this.#writer.space()
   }
@@ -134,7 +140,9 @@ class RoomyMemory implements ByteMemory {
     this.#writer.advance(bytes)
     try {
       const wait = this.#room(this.#writer.bytes)
-      if (wait !== undefined) this.#waitFor(wait).catch(this.#fail)
+      if (wait === undefined) return
+      this.#granted = this.#waitFor(wait)
+      this.#granted.catch(this.#fail)
     } catch (error) {
       this.#fail(error)
     }
