@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import path from 'node:path'
+import { firstFailure } from '../core/first-failure.ts'
 import { quote } from '../core/ids.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import type { ByteSink } from '../platform/direct-socket.ts'
@@ -67,10 +68,9 @@ export class DurableWriter implements ByteSink {
     this.#memory = new Uint8Array(buffer)
     for (let chunk = 1; chunk < CHUNKS; chunk++) this.#free.push(chunk)
     this.#current = 0
-    const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => undefined)
-    this.failure = promise
-    this.#fail = (error) => reject(poolError(error, name))
+    const { failure, fail } = firstFailure()
+    this.failure = failure
+    this.#fail = (error) => fail(poolError(error, name))
     this.#hash = new HashFeed(
       options.algorithms,
       buffer,

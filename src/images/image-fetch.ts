@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { AgentError, isAgentError, toAgentError } from '../core/errors.ts'
+import { firstFailure } from '../core/first-failure.ts'
 import { abortable } from '../core/keyed-lock.ts'
 import type { OpenDownload } from '../platform/http-fetch.ts'
 import { acceptHead } from './accept-head.ts'
@@ -57,7 +58,7 @@ class Transfer {
   readonly #source: ImageSource
   readonly #request: TransferRequest
   readonly #clock: StallClock
-  readonly #failed = Promise.withResolvers<never>()
+  readonly #first = firstFailure()
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
   #writer: DurableWriter | undefined
@@ -74,14 +75,13 @@ class Transfer {
     this.#request = request
     this.#clock = new StallClock(request.stallTimeoutMs)
     this.#signal = AbortSignal.any([request.signal, this.#stop.signal])
-    this.#failed.promise.catch(() => undefined)
   }
 
   async run(first: OpenDownload): Promise<{ bytes: number; digests: Digests }> {
     const timer = setInterval(() => this.#tick(), TICK_MS)
     const work = this.#work(first)
     try {
-      return await abortable(Promise.race([work, this.#failed.promise]), this.#request.signal)
+      return await abortable(Promise.race([work, this.#first.failure]), this.#request.signal)
     } finally {
       clearInterval(timer)
       this.#stop.abort(new AgentError('CANCELLED', 'the transfer has ended'))
@@ -128,7 +128,7 @@ class Transfer {
     }
     this.#told = from
     this.#writer = await DurableWriter.open(file, { algorithms, onHead, from, onWritten, onDurable: onSynced })
-    this.#writer.failure.catch(this.#failed.reject)
+    this.#writer.failure.catch(this.#first.fail)
   }
 
   async #dropWriter(): Promise<void> {
@@ -216,7 +216,7 @@ class Transfer {
     else this.#check(counters, this.#waitingFor === 'server' && !writer.full)
     if (this.#source.content?.totalLength === undefined)
       keepSpace(path.dirname(this.#request.file), 'the server does not say how much is still to come').catch(
-        this.#failed.reject,
+        this.#first.fail,
       )
   }
 
@@ -225,7 +225,7 @@ class Transfer {
       this.#clock.check(counters, receiving)
     } catch (error) {
       // Another connection may do better, another disk is not at hand.
-      if (!receiving) this.#failed.reject(toAgentError(error))
+      if (!receiving) this.#first.fail(toAgentError(error))
       else if (this.#readAhead?.endSilent(toAgentError(error)) === true) this.#clock.rest()
       else this.#connection.abort(error)
     }

@@ -1,5 +1,6 @@
 import { lstat, open, type FileHandle } from 'node:fs/promises'
 import { AgentError } from '../core/errors.ts'
+import { firstFailure } from '../core/first-failure.ts'
 import { quote } from '../core/ids.ts'
 import type { OpenDownload } from '../platform/http-fetch.ts'
 import { poolError } from '../storage/worker/errno.ts'
@@ -149,9 +150,8 @@ export class TransferSession {
     }
     if (this.#download === undefined) throw new AgentError('INTERNAL', 'the transfer has no open connection')
     const file = at(this.#directory, temp)
-    const failed = Promise.withResolvers<never>()
-    failed.promise.catch(() => undefined)
-    follower?.failure.catch(failed.reject)
+    const { failure, fail } = firstFailure()
+    follower?.failure.catch(fail)
     const stop = new AbortController()
     const work = transferImage(this.#source, this.#download, {
       file,
@@ -167,7 +167,7 @@ export class TransferSession {
       },
       onWritten: (bytes, direct) => follower?.grown(bytes, direct),
       onDurable: (bytes) => {
-        const noted = this.#note(file, bytes).catch(failed.reject)
+        const noted = this.#note(file, bytes).catch(fail)
         this.#noted = this.#noted.then(() => noted)
       },
       onBeginAgain: async () => {
@@ -178,7 +178,7 @@ export class TransferSession {
       },
     })
     try {
-      const { bytes, digests } = await Promise.race([work, failed.promise])
+      const { bytes, digests } = await Promise.race([work, failure])
       const { mtimeMs } = await lstat(file)
       await this.#note(file, bytes, { digests, mtimeMs })
       follower?.end()

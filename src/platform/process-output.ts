@@ -10,7 +10,7 @@ const RING_BYTES = 1024 * 1024
 /** About what the kernel keeps for a socket. */
 const READ_BYTES = 256 * 1024
 
-/** A child that writes less than this in a millisecond is waited for; several times as much fits into the socket, so it never waits itself. */
+/** A child that writes less than this in a millisecond is waited for; three times as much fits into the socket, so it never waits itself. */
 const SLOW_BYTES_PER_MS = 64 * 1024
 /** Over how much the speed is taken. */
 const PACE_BYTES = 256 * 1024

@@ -1,5 +1,6 @@
 import { rm, type FileHandle } from 'node:fs/promises'
 import { AgentError, isAgentError } from '../../core/errors.ts'
+import { firstFailure } from '../../core/first-failure.ts'
 import { at } from '../../storage/worker/pool-root.ts'
 import { openForReading } from '../direct-file.ts'
 import { fileSignature, SIGNATURE_BYTES } from '../file-signature.ts'
@@ -41,10 +42,9 @@ export class EarlyUnwrap {
   constructor(directory: FileHandle, order: EarlyUnwrapOrder) {
     this.#directory = directory
     this.#order = order
-    const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => undefined)
-    this.failure = promise
-    this.#fail = reject
+    const { failure, fail } = firstFailure()
+    this.failure = failure
+    this.#fail = fail
   }
 
   /** The file has its first `bytes` bytes; `direct`: written past the page cache, and so it is read. */

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import type { FileHandle } from 'node:fs/promises'
 import { MIB } from '../../core/bytes.ts'
+import { firstFailure } from '../../core/first-failure.ts'
 import { quote } from '../../core/ids.ts'
 import { fillNow, type ByteMemory } from '../../platform/byte-stream.ts'
 import { poolError } from '../../storage/worker/errno.ts'
@@ -47,10 +48,9 @@ export class SparseWriter implements ByteMemory {
     const memory = alignedMemory(CHUNKS * CHUNK_BYTES)
     this.#memory = Buffer.from(memory)
     for (let chunk = 1; chunk < CHUNKS; chunk++) this.#free.push(chunk)
-    const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => undefined)
-    this.failure = promise
-    this.#fail = (error) => reject(poolError(error, name))
+    const { failure, fail } = firstFailure()
+    this.failure = failure
+    this.#fail = (error) => fail(poolError(error, name))
     this.#hash = new HashThread(algorithms, memory, (chunk) => this.#release(chunk), this.#fail)
   }
 

@@ -3,6 +3,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { formatBytes, GIB } from '../../core/bytes.ts'
 import { AgentError } from '../../core/errors.ts'
+import { firstFailure } from '../../core/first-failure.ts'
 import { pourInto, type ByteMemory, type ByteStream } from '../../platform/byte-stream.ts'
 import { SIGNATURE_BYTES, type FileSignature } from '../file-signature.ts'
 import { keepSpace } from '../keep-space.ts'
@@ -119,11 +120,10 @@ class RoomyMemory implements ByteMemory {
   constructor(writer: SparseWriter, room: (unpacked: number) => Promise<void> | undefined) {
     this.#writer = writer
     this.#room = room
-    const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => undefined)
-    this.failure = promise
-    this.#fail = reject
-    writer.failure.catch(reject)
+    const { failure, fail } = firstFailure()
+    this.failure = failure
+    this.#fail = fail
+    writer.failure.catch(fail)
     writer.onSpace = () => this.#tell()
   }
 

@@ -29,14 +29,13 @@ export async function sideBySide(
   const args = ['0', served, String(bytesPerSecond)]
   const server = fork(path.join(import.meta.dirname, '..', 'image-source.ts'), args)
   const runs = contenders.map((): Run[] => [])
+  const order = [...contenders.entries()]
   try {
     const [place] = (await once(server, 'message')) as [Source]
     for (let round = 0; round < rounds; round++) {
-      for (let turn = 0; turn < contenders.length; turn++) {
-        // Whoever comes first finds other memory free than whoever follows: each round begins with another one.
-        const index = (round + turn) % contenders.length
-        const contender = contenders[index]
-        if (contender === undefined) continue
+      // Whoever comes first finds other memory free than whoever follows: each round begins with another one.
+      const first = round % contenders.length
+      for (const [index, contender] of [...order.slice(first), ...order.slice(0, first)]) {
         const file = path.join(directory, `bench-${round}.img`)
         runs[index]?.push(await contender.run(place, file))
         await rm(file, { force: true })
